@@ -375,21 +375,6 @@ CREATE TABLE order_cancellations (
 );
 CREATE INDEX order_cancellations_due ON order_cancellations (due_at) WHERE due_at IS NOT NULL;
 
--- Keys of the HTTP API. Only their hashes are stored.
-CREATE TABLE api_keys (
-    id         uuid        NOT NULL DEFAULT gen_random_uuid(),
-    client     text        NOT NULL,  -- The name under which requests with this key appear in the audit.
-    prefix     text        NOT NULL,  -- First characters of the key, to recognize it by. Not secret.
-    hash       bytea       NOT NULL,  -- SHA-256 of the key.
-    scopes     text[]      NOT NULL,
-    created_at timestamptz NOT NULL DEFAULT now(),
-    revoked_at timestamptz,
-    CONSTRAINT api_keys_pkey PRIMARY KEY (id),
-    CONSTRAINT api_keys_hash_is_unique UNIQUE (hash),
-    CONSTRAINT api_keys_hash_is_sha256 CHECK (octet_length(hash) = 32),
-    CONSTRAINT api_keys_scopes_are_known CHECK (scopes <@ ARRAY['read', 'checkout', 'refund', 'admin'] AND cardinality(scopes) > 0)
-);
-
 -- Stored responses by Idempotency-Key, so that a repeated request gets the same response. Kept for 48 h; 24 h are promised.
 CREATE TABLE idempotency_keys (
     client      text        NOT NULL,
@@ -451,6 +436,58 @@ CREATE TABLE schema_minimum (
     revision integer NOT NULL,
     CONSTRAINT schema_minimum_pkey PRIMARY KEY (id),
     CONSTRAINT schema_minimum_is_one_row CHECK (id)
+);
+
+-- Keys of the HTTP API. Only their hashes are stored.
+CREATE TABLE api_keys (
+    id                     uuid        NOT NULL DEFAULT gen_random_uuid(),
+    family                 uuid        NOT NULL DEFAULT gen_random_uuid(),  -- Shared by a key and those that replaced it, so that a rotation does not restart the limits of a day.
+    client                 text        NOT NULL,  -- The name under which requests with this key appear in the audit.
+    prefix                 text        NOT NULL,  -- First characters of the key, to recognize it by. Not secret.
+    hash                   bytea       NOT NULL,  -- SHA-256 of the key.
+    scopes                 text[]      NOT NULL,
+    networks               cidr[]      NOT NULL DEFAULT '{}'::cidr[],  -- Addresses that may use the key; empty: every address.
+    requests_per_second    integer,  -- Per process of the service. NULL: no limit.
+    refunds_per_day        integer,  -- Refunds per day, UTC, of the family. NULL: no limit.
+    refund_amounts_per_day jsonb       NOT NULL DEFAULT '{}'::jsonb,  -- Sum of refunds per day, UTC, of the family: minor units by currency. Empty: no limit; otherwise no other currency.
+    refund_amounts_max     jsonb       NOT NULL DEFAULT '{}'::jsonb,  -- The largest single refund: minor units by currency. Empty: no limit; otherwise no other currency.
+    created_at             timestamptz NOT NULL DEFAULT now(),
+    expires_at             timestamptz,
+    last_used_at           timestamptz,  -- Accurate to a minute or two. NULL: never.
+    revoked_at             timestamptz,
+    CONSTRAINT api_keys_pkey PRIMARY KEY (id),
+    CONSTRAINT api_keys_hash_is_unique UNIQUE (hash),
+    CONSTRAINT api_keys_hash_is_sha256 CHECK (octet_length(hash) = 32),
+    CONSTRAINT api_keys_refunds_per_day_is_not_negative CHECK (refunds_per_day >= 0),
+    CONSTRAINT api_keys_requests_per_second_is_positive CHECK (requests_per_second > 0),
+    CONSTRAINT api_keys_scopes_are_known CHECK (scopes <@ ARRAY['read', 'checkout', 'refund', 'admin'] AND cardinality(scopes) > 0)
+);
+
+-- Refunds requested with a limited API key, per day. Its row is the lock of concurrent refunds.
+CREATE TABLE api_key_refunds (
+    family  uuid    NOT NULL,
+    day     date    NOT NULL,  -- Day in UTC, by the database's clock.
+    refunds integer NOT NULL,
+    amounts jsonb   NOT NULL,  -- Minor units by currency.
+    CONSTRAINT api_key_refunds_pkey PRIMARY KEY (family, day)
+);
+
+-- Entries of audit that the next seal covers. Inserted with the entry, deleted with its link.
+CREATE TABLE audit_unsealed (
+    audit_id bigint NOT NULL,
+    CONSTRAINT audit_unsealed_pkey PRIMARY KEY (audit_id)
+);
+
+-- The hash chain over audit. Only inserted into.
+CREATE TABLE audit_chain (
+    position  bigint      NOT NULL,  -- From 1, without gaps.
+    audit_id  bigint      NOT NULL,
+    hash      bytea       NOT NULL,  -- SHA-256 of the previous hash and the entry (docs/decisions/0017-audit-chain.md).
+    sealed_at timestamptz NOT NULL DEFAULT now(),
+    CONSTRAINT audit_chain_pkey PRIMARY KEY ("position"),
+    CONSTRAINT audit_chain_one_link_per_entry UNIQUE (audit_id),
+    CONSTRAINT audit_chain_hash_is_sha256 CHECK (octet_length(hash) = 32),
+    CONSTRAINT audit_chain_position_counts_from_1 CHECK ("position" >= 1)
 );
 
 -- Runs of reconciliation. At most one runs; another process resumes it after its lease has ended.

@@ -103,8 +103,15 @@ def test_keys_are_listed_without_secrets_and_revoked_once(database_dsn: str) -> 
 def test_a_key_with_limits_is_rotated(database_dsn: str) -> None:
     """The new key has the client, the limits and the lifetime of the old one, which ends after the overlap."""
     env = {"DB_DSN": database_dsn}
-    options = "--expires 90d --network 10.0.1.0/24 --requests-per-second 20 --refunds-per-day 50".split()
-    options += "--refund-amount-per-day eur:500.00 --refund-amount-per-day jpy:9000 --refund-amount-max eur:99.5".split()
+    options = ["--expires", "90d", "--network", "10.0.1.0/24", "--requests-per-second", "20", "--refunds-per-day", "50"]
+    options += [
+        "--refund-amount-per-day",
+        "eur:500.00",
+        "--refund-amount-per-day",
+        "jpy:9000",
+        "--refund-amount-max",
+        "eur:99.5",
+    ]
     secret = run("keys", "create", "--client", "shop", "--scope", "refund", *options, env=env).stdout.strip()
     [old] = done(run("keys", "list", "--json", env=env))["data"]
     assert (old["networks"], old["requests_per_second"], old["refunds_per_day"]) == (["10.0.1.0/24"], 20, 50)
@@ -128,8 +135,16 @@ def test_a_key_with_limits_is_rotated(database_dsn: str) -> None:
     [
         (("keys", "create", "--scope", "read", "--expires", "soon"), 2, "--expires takes a duration"),
         (("keys", "create", "--scope", "read", "--network", "10.0.0.1/8"), 2, "--network takes"),
-        (("keys", "create", "--scope", "read", "--refund-amount-max", "500"), 2, "--refund-amount-max takes a currency"),
-        (("keys", "create", "--scope", "read", "--refund-amount-per-day", "eur:1,5"), 2, "takes a currency and an amount"),
+        (
+            ("keys", "create", "--scope", "read", "--refund-amount-max", "500"),
+            2,
+            "--refund-amount-max takes a currency",
+        ),
+        (
+            ("keys", "create", "--scope", "read", "--refund-amount-per-day", "eur:1,5"),
+            2,
+            "takes a currency and an amount",
+        ),
         (("keys", "rotate", NOBODY), 4, "No such key exists"),
         (("keys", "rotate", NOBODY, "--overlap", "1 day"), 2, "--overlap takes a duration"),
         (("keys", "revoke", NOBODY), 4, "No such key exists"),

@@ -22,7 +22,9 @@ if TYPE_CHECKING:
 
 pytestmark = [
     pytest.mark.browser,
-    pytest.mark.skipif(not docs.BUNDLE.exists(), reason="scripts/fetch-reference could not bring the bundle (needs npm)"),
+    pytest.mark.skipif(
+        not docs.BUNDLE.exists(), reason="scripts/fetch-reference could not bring the bundle (needs npm)"
+    ),
 ]
 WIDE: Any = {"viewport": {"width": 1280, "height": 900}, "color_scheme": "light"}
 PHONE: Any = {"viewport": {"width": 390, "height": 844}, "color_scheme": "dark"}

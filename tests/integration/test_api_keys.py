@@ -248,7 +248,9 @@ async def test_a_rotated_key_works_beside_its_successor_until_the_overlap_ends(a
     assert made is not None
     client, new, old_until = made
     assert [(await api.get(TARGET, key)).status for key in (old, new)] == [200, 200]
-    limited = "SELECT family, scopes, expires_at, expires_at - now() AS left FROM api_keys WHERE requests_per_second = 50"
+    limited = (
+        "SELECT family, scopes, expires_at, expires_at - now() AS left FROM api_keys WHERE requests_per_second = 50"
+    )
     first, second = await api.pool.fetch(f"{limited} AND client = $1 ORDER BY expires_at", client)
     assert (first["family"], first["scopes"], first["expires_at"]) == (second["family"], second["scopes"], old_until)
     assert timedelta(days=29, hours=23) < second["left"] <= timedelta(days=30)

@@ -157,7 +157,8 @@ async def test_the_head_is_published_again_each_hour(flows: Flows, monkeypatch: 
     """So that the logs of any hour contain it."""
     published: list[int] = []
     monkeypatch.setattr(
-        "payment_service.flows.timers.audit_seals.log.info", lambda _event, **fields: published.append(fields["position"])
+        "payment_service.flows.timers.audit_seals.log.info",
+        lambda _event, **fields: published.append(fields["position"]),
     )
     seals = AuditSeals(flows.pool)
     await seals.seal_once()

@@ -107,7 +107,10 @@ async def test_concurrent_refunds_at_two_replicas_cannot_both_take_the_rest(
         await limit(one, refunds_per_day=3, refund_amounts_per_day={"eur": 2_000})
         two.key = one.key
         answers = await asyncio.gather(
-            *((one, two)[number % 2].refund(payment, "6.00", f"job-{number}") for number, payment in enumerate(payments))
+            *(
+                (one, two)[number % 2].refund(payment, "6.00", f"job-{number}")
+                for number, payment in enumerate(payments)
+            )
         )
         assert Counter(answer.status for answer in answers) == {201: 3, 429: 5}
         assert await one.flows.pool.fetchval("SELECT count(*) FROM refunds") == 3

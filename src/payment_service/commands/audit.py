@@ -89,7 +89,9 @@ def _print(found: AuditVerification, *, as_json: bool) -> None:
 def _read_heads(name: str) -> Iterator[Head]:
     heads = list(_heads_of(sys.stdin)) if name == "-" else _heads_in(Path(name))
     if not heads:
-        raise ConfigError(f"--heads: there is no line {EVENT} in it. Give the logs of a process with the role dispatch.")
+        raise ConfigError(
+            f"--heads: there is no line {EVENT} in it. Give the logs of a process with the role dispatch."
+        )
     return iter(heads)
 
 
@@ -108,4 +110,6 @@ def _heads_of(lines: Iterable[str]) -> Iterator[Head]:
             if fields["event"] == EVENT:
                 yield Head(int(fields["position"]), read_hash(fields["hash"]))
         except (ValueError, KeyError, TypeError):
-            raise ConfigError(f"--heads: a line {EVENT} is not readable. Give the service's lines as written.") from None
+            raise ConfigError(
+                f"--heads: a line {EVENT} is not readable. Give the service's lines as written."
+            ) from None

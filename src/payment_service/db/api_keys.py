@@ -183,7 +183,9 @@ async def create(
     return key
 
 
-async def rotate(connection: Connection | Pool, key_id: UUID, *, overlap: timedelta) -> tuple[str, str, datetime] | None:
+async def rotate(
+    connection: Connection | Pool, key_id: UUID, *, overlap: timedelta
+) -> tuple[str, str, datetime] | None:
     """Create a successor of a valid key, with its limits, and end the old one after `overlap`.
 
     Return the client, the new key and the end of the old one; None if there is no such valid key.
