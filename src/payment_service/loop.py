@@ -12,6 +12,8 @@ from typing import Final
 
 import structlog
 
+from payment_service.telemetry.errors import error_fields
+
 log = structlog.get_logger(__name__)
 
 # The pause while there is nothing to do. It doubles from the first value to the second.
@@ -76,9 +78,8 @@ class Loop:
                 log.error(
                     "loop_failed",
                     loop=self.name,
-                    error=type(error).__name__,
-                    detail=str(error)[:300],
                     retry_in_s=error_pause_s,
+                    **error_fields(error),
                 )
                 await self._wait(error_pause_s, wakeable=False)
                 error_pause_s = min(error_pause_s * 2, ERROR_PAUSE_MAX_S)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -37,3 +37,18 @@ class RateLimiter:
         if len(self._buckets) > NAMES_MAX:
             self._buckets.popitem(last=False)
         return 0 if allowed else max(1, math.ceil((1 - tokens) * self._every_s))
+
+
+class LineFolder:
+    """Let one log line of each kind pass per `every_s` seconds, and count the others."""
+
+    def __init__(self, *, every_s: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self._limiter = RateLimiter(burst=1, every_s=every_s, clock=clock)
+        self._folded: Counter[str] = Counter()
+
+    def fields(self, kind: str) -> dict[str, int] | None:
+        """Return None if the line is folded; else its fields, with the number of lines that were folded before it."""
+        if not self._limiter.allows(kind):
+            self._folded[kind] += 1
+            return None
+        return {"folded": folded} if (folded := self._folded.pop(kind, 0)) else {}

@@ -10,7 +10,7 @@ import time
 from contextlib import AsyncExitStack, suppress
 from functools import partial
 from random import SystemRandom
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 import structlog
 
@@ -149,10 +149,11 @@ class Service:
     async def start(self, stack: AsyncExitStack) -> None:
         """Start the parts from the last stage of the pipeline to the first; `stack` stops them in reverse order."""
         stack.push_async_callback(self._providers.close)
+        # A process whose port is in use claims nothing and joins no group.
+        operations, public = self._bind_ports(stack)
         await self._clock.measure_once()
         await self._claim_names(stack)
-        operations = build_operations_app(readiness=self.readiness, openapi_of=self._public)
-        await self._serve_http(stack, operations, self._config.metrics_address, self._config.metrics_port)
+        await self._serve_http(stack, operations)
         self._wakeups.start()
         stack.push_async_callback(self._wakeups.stop)
         if self._relay is not None:
@@ -162,57 +163,55 @@ class Service:
             await dispatcher.start()
             stack.push_async_callback(self._within_grace, dispatcher.stop)
         if "dispatch" in self._roles:
-            seals = AuditSeals(self._pool)
-            self._due.wakes("audit", seals.loop)
-            seals.loop.start()
-            stack.push_async_callback(seals.loop.stop)
-            expiry = Expiry(self._context)
-            self._due.wakes("expiries", expiry.loop)
-            expiry.start()
-            stack.push_async_callback(expiry.stop)
-            for timer in make_provider_timers(self._context, self._webhooks, self._config):
-                self._due.wakes("polls" if isinstance(timer, Poller) else "pages", timer.loop)
-                await timer.start()
-                stack.push_async_callback(self._within_grace, timer.stop)
-            self._due.wakes("cancellations", self._cancelled_orders.loop)
-            # Runs even if orders_cancelled is off now: cancellations stored while it was on still need handling.
-            self._cancelled_orders.start()
-            stack.push_async_callback(self._cancelled_orders.stop)
+            await self._start_timers(stack)
         if "reconcile" in self._roles:
             stack.push_async_callback(self._start_reconciliation())
-        if "http" in self._roles:
-            self._due.wakes("events", self._webhooks.replaying)
-            self._foreign_events.start()
-            stack.push_async_callback(self._foreign_events.stop)
-            self._webhooks.start()
-            stack.push_async_callback(self._webhooks.stop)
-            key_use = note_use_loop(self._pool, self._authenticator)
-            key_use.start()
-            stack.push_async_callback(key_use.stop)
-            config = self._config
-            await self._serve_http(
-                stack, self._public, config.service_host, config.service_port, shared=self._shares_port
-            )
+        if public is not None:
+            await self._start_api(stack, public)
         if "intake" in self._roles:
-            topics = (ORDERS_CREATED, ORDERS_CANCELLED) if self._config.orders_cancelled else (ORDERS_CREATED,)
-            running = asyncio.get_running_loop()
-            self._consumer = OrderConsumer(
-                self._config,
-                self._accept,
-                running,
-                topics=topics,
-                broker_status=self._broker_status,
-                marks=ReaderMarks(self._pool, running),
-            )
-            self._consumer.start()
-            stack.push_async_callback(self._within_grace, partial(asyncio.to_thread, self._consumer.stop))
+            self._start_intake(stack)
         self._due.start()
         stack.push_async_callback(self._due.stop)
         for loop in sampling_loops(
             self._pool, self._clock, self._broker_status, self._claims.values(), self._waiting_calls, self._writes
         ):
-            loop.start()
-            stack.push_async_callback(loop.stop)
+            _run(stack, loop)
+
+    async def _start_timers(self, stack: AsyncExitStack) -> None:
+        seals = AuditSeals(self._pool)
+        self._due.wakes("audit", seals.loop)
+        _run(stack, seals.loop)
+        expiry = Expiry(self._context)
+        self._due.wakes("expiries", expiry.loop)
+        _run(stack, expiry)
+        for timer in make_provider_timers(self._context, self._webhooks, self._config):
+            self._due.wakes("polls" if isinstance(timer, Poller) else "pages", timer.loop)
+            await timer.start()
+            stack.push_async_callback(self._within_grace, timer.stop)
+        self._due.wakes("cancellations", self._cancelled_orders.loop)
+        # Runs even if orders_cancelled is off now: cancellations stored while it was on still need handling.
+        _run(stack, self._cancelled_orders)
+
+    async def _start_api(self, stack: AsyncExitStack, server: HttpServer) -> None:
+        self._due.wakes("events", self._webhooks.replaying)
+        _run(stack, self._foreign_events)
+        _run(stack, self._webhooks)
+        _run(stack, note_use_loop(self._pool, self._authenticator))
+        await self._serve_http(stack, server)
+
+    def _start_intake(self, stack: AsyncExitStack) -> None:
+        topics = (ORDERS_CREATED, ORDERS_CANCELLED) if self._config.orders_cancelled else (ORDERS_CREATED,)
+        running = asyncio.get_running_loop()
+        self._consumer = OrderConsumer(
+            self._config,
+            self._accept,
+            running,
+            topics=topics,
+            broker_status=self._broker_status,
+            marks=ReaderMarks(self._pool, running),
+        )
+        self._consumer.start()
+        stack.push_async_callback(self._within_grace, partial(asyncio.to_thread, self._consumer.stop))
 
     def _start_reconciliation(self) -> Callable[[], Awaitable[None]]:
         open_reader = partial(open_published_records, self._config)
@@ -307,9 +306,34 @@ class Service:
             )
         return self._broker_status.problem() or "ok"
 
-    async def _serve_http(
-        self, stack: AsyncExitStack, app: ASGIApp, host: str, port: int, *, shared: bool = False
-    ) -> None:
+    def _bind_ports(self, stack: AsyncExitStack) -> tuple[HttpServer, HttpServer | None]:
+        """Bind the port of the operations server, and that of the API if this process has the role."""
+        config = self._config
+        operations_app = build_operations_app(readiness=self.readiness, openapi_of=self._public)
+        operations = self._bind(stack, operations_app, config.metrics_address, config.metrics_port)
+        if "http" not in self._roles:
+            return operations, None
+        api = self._bind(stack, self._public, config.service_host, config.service_port, shared=self._shares_port)
+        return operations, api
+
+    def _bind(self, stack: AsyncExitStack, app: ASGIApp, host: str, port: int, *, shared: bool = False) -> HttpServer:
         server = HttpServer(app, host, port, shared=shared)
+        server.bind()
+        stack.callback(server.unbind)
+        return server
+
+    async def _serve_http(self, stack: AsyncExitStack, server: HttpServer) -> None:
         await server.start()
         stack.push_async_callback(self._within_grace, server.stop)
+
+
+class _Stoppable(Protocol):
+    def start(self) -> None: ...
+
+    async def stop(self) -> None: ...
+
+
+def _run(stack: AsyncExitStack, part: _Stoppable) -> None:
+    """Start a part; `stack` stops it."""
+    part.start()
+    stack.push_async_callback(part.stop)

@@ -25,7 +25,7 @@ from payment_service.kafka.topics import missing_topics
 from payment_service.provider.plugins import require_providers
 from payment_service.runtime import NotPrepared, Service
 from payment_service.telemetry import metrics
-from payment_service.telemetry.errors import describe_error
+from payment_service.telemetry.errors import describe_error, explain_database_error
 from payment_service.worker_processes import run_workers
 
 if TYPE_CHECKING:
@@ -62,14 +62,10 @@ def _run(config: Config, roles: Collection[str], parent_pipe: int | None = None)
         sys.stderr.write(f"{error}\n")
         return exit_codes.FAILED
     except asyncpg.InsufficientPrivilegeError as error:
-        sys.stderr.write(
-            f"The role in DB_DSN lacks a privilege: {error}. Run `payment-service doctor` for the missing privileges.\n"
-        )
+        sys.stderr.write(f"{explain_database_error(error)}\n")
         return exit_codes.NOT_PREPARED
     except TRANSIENT_ERRORS as error:
-        sys.stderr.write(
-            f"Cannot connect to PostgreSQL: {describe_error(error)}. Check DB_DSN and that the server runs.\n"
-        )
+        sys.stderr.write(f"{explain_database_error(error)}\n")
         return exit_codes.FAILED
     return exit_codes.DONE
 

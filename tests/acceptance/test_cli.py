@@ -183,7 +183,7 @@ def test_serve_without_privileges_exits_with_3_and_points_to_doctor(
     result = run("serve", env={**service_env, "SERVICE_PORT": "0", "METRICS_PORT": "0"})
     assert (result.returncode, result.stderr) == (
         3,
-        "The role in DB_DSN lacks a privilege: permission denied for table alembic_version. Run `payment-service doctor` for the missing privileges.\n",
+        "PostgreSQL refused the request: permission denied for table alembic_version. Run `payment-service doctor` for the missing privileges.\n",
     )
 
 
@@ -241,3 +241,19 @@ def test_the_sandbox_command_shows_its_options(tmp_path: Path) -> None:
     assert result.returncode == 0
     for option in ("--port", "--state", "--webhook", "--webhook-secret"):
         assert option in result.stdout
+
+
+def test_a_file_of_variables_is_read_and_the_environment_takes_precedence(database_dsn: str, tmp_path: Path) -> None:
+    file = tmp_path / "payments.env"
+    file.write_text(f"# the database\nDB_DSN='{database_dsn}'\nDB_POOL_SIZE=none\n")
+    env = {"DB_POOL_SIZE": "2"}
+    assert run("--env-file", str(file), "maintain", env=env).returncode == 0
+    assert_fails(run("--env-file", str(file), "maintain"), 2, "DB_POOL_SIZE must be a whole number")
+    assert_fails(run("serve", "--env-file", str(file), env=env), 2, "KAFKA_BROKERS is not set")
+
+
+def test_a_file_of_variables_that_cannot_be_read_is_an_error(tmp_path: Path) -> None:
+    file = tmp_path / "payments.env"
+    assert_fails(run("--env-file", str(file), "maintain"), 2, "cannot be read: No such file or directory")
+    file.write_text("KAFKA_BROKERS=127.0.0.1:9\nSTRIPE_SECRET_KEY sk_test_hunter22\n")
+    assert_fails(run("serve", "--env-file", str(file)), 2, f"Line 2 of {file} is not NAME=value")

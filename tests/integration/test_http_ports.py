@@ -9,6 +9,7 @@ import socket
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import psycopg
 import pytest
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
@@ -24,6 +25,7 @@ from scripts.document_api import OPENAPI
 from tests.support.api import Api, assert_problem, open_api
 from tests.support.eventually import eventually_async
 from tests.support.http import ask, read_answer, request, send, served
+from tests.support.service import StartService
 
 
 @pytest.fixture
@@ -227,3 +229,20 @@ async def test_a_request_past_the_grace_period_is_cut_off() -> None:
     await server.stop(0.1)
     await cut_off.wait()
     writer.close()
+
+
+@pytest.mark.kafka
+@pytest.mark.parametrize("variable", ["SERVICE_PORT", "METRICS_PORT"])
+def test_a_port_in_use_ends_a_start_before_any_work(
+    start_service: StartService, database_dsn: str, variable: str
+) -> None:
+    """Such a process would take partitions, calls and the relay's lease from one that serves."""
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        service = start_service(wait=False, **{variable: str(port)})
+        service.spawn()
+        assert service.wait() == 1
+    assert f"Cannot listen on 127.0.0.1:{port}: Address already in use." in service.log.read_text()
+    assert {line["event"] for line in service.logs()} & {"partitions_assigned", "relay_started_leading"} == set()
+    with psycopg.connect(database_dsn) as connection:
+        assert connection.execute("SELECT count(*) FROM workers").fetchone() == (0,)

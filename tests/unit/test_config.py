@@ -50,6 +50,15 @@ def test_a_missing_required_setting_is_named(name: str, monkeypatch: pytest.Monk
     assert problem().startswith(f"{name} is not set: ")
 
 
+def test_every_missing_and_invalid_setting_is_named_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in REQUIRED:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("DB_POOL_SIZE", "many")
+    found = problem()
+    assert all(f"{name} is not set: " in found for name in REQUIRED)
+    assert "DB_POOL_SIZE must be a whole number." in found
+
+
 @pytest.mark.parametrize("name", REQUIRED)
 def test_an_empty_variable_counts_as_unset(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(name, "")

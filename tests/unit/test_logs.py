@@ -171,3 +171,11 @@ def test_a_recursive_object_is_logged(lines: Lines) -> None:
     loop["loop"] = loop
     structlog.get_logger().info("x", loop=loop)
     assert lines()[0]["event"] == "x"
+
+
+def test_lines_of_librdkafka_are_folded_by_kind(lines: Lines) -> None:
+    """It writes a line per broker and attempt, each with another text."""
+    for n in range(5):
+        logging.getLogger("librdkafka").error("%s [%s] %s", "FAIL", "payment-service#producer-1", f"broker {n} is down")
+    logging.getLogger("librdkafka").error("%s [%s] %s", "MAXPOLL", "payment-service#consumer-1", "too slow")
+    assert [line["message"].split()[0] for line in lines()] == ["FAIL", "MAXPOLL"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from payment_service.rate_limiter import NAMES_MAX, RateLimiter
+from payment_service.rate_limiter import NAMES_MAX, LineFolder, RateLimiter
 
 
 def test_each_name_gets_a_burst_and_then_one_token_per_interval() -> None:
@@ -39,3 +39,12 @@ def test_grants_never_exceed_the_burst_plus_the_rate(
     wait_s = limiter.spend("a")
     now += wait_s
     assert wait_s == 0 or limiter.spend("a") == 0
+
+
+def test_lines_of_a_kind_are_folded_and_the_next_one_counts_them() -> None:
+    now = 0.0
+    folder = LineFolder(every_s=60, clock=lambda: now)
+    assert [folder.fields("FAIL") for _ in range(4)] == [{}, None, None, None]
+    assert folder.fields("MAXPOLL") == {}
+    now += 60
+    assert [folder.fields("FAIL"), folder.fields("MAXPOLL")] == [{"folded": 3}, {}]

@@ -17,9 +17,9 @@ import typer
 
 from payment_service import exit_codes
 from payment_service.cli import attention, audit, installation, keys, outbox, topics, webhooks
-from payment_service.cli.options import TIME_HELP, Amount, Json, Key, Name, Reason, Yes
+from payment_service.cli.options import TIME_HELP, Amount, EnvFile, Json, Key, Name, Reason, Yes
 from payment_service.cli.provider_groups import provider_groups
-from payment_service.commands import version
+from payment_service.commands.version import Version
 from payment_service.config.config import ROLES, Config, ConfigError, DatabaseSettings, RoleSettings
 
 app = typer.Typer(
@@ -29,7 +29,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-app.callback()(version.version_option)
 for _group in (
     topics.group,
     keys.group,
@@ -41,6 +40,11 @@ for _group in (
     webhooks.group,
 ):
     app.add_typer(_group, name=_group.info.name)
+
+
+@app.callback()
+def options(*, asked: Version = False, env_file: EnvFile = None) -> None:
+    """Define the options before the command."""
 
 
 @app.command()
@@ -56,6 +60,7 @@ def serve(
             help="Processes that share SERVICE_PORT, one per core. Metrics: METRICS_PORT and the ports after it.",
         ),
     ] = 1,
+    env_file: EnvFile = None,  # noqa: ARG001 - its callback has read it
 ) -> None:
     """Run the service: all roles in one process, or some, or several such processes."""
     roles = [role.strip() for role in only.split(",") if role.strip()]

@@ -16,20 +16,13 @@ from payment_service.db.schema import NO_SCHEMA, SchemaError
 from payment_service.db.server import UnusableDatabase
 from payment_service.flows.operators.recover import Incomplete
 from payment_service.flows.state.errors import Refusal, RefusalReason
-from payment_service.telemetry.errors import describe_error
+from payment_service.telemetry.errors import explain_database_error
 
 _EXITS: Final = {
     RefusalReason.NOT_FOUND: exit_codes.NOT_FOUND,
     RefusalReason.NOT_YET: exit_codes.NOT_NOW,
     RefusalReason.IN_PROGRESS: exit_codes.NOT_NOW,
 }
-_CONNECTION_ERRORS: Final = (
-    asyncpg.PostgresConnectionError,
-    asyncpg.InvalidAuthorizationSpecificationError,
-    asyncpg.InvalidCatalogNameError,
-    asyncpg.TooManyConnectionsError,
-    asyncpg.OperatorInterventionError,  # the server is starting or stopping
-)
 _BUSY: Final = "Another process is changing this now. Nothing was changed: run the same command again in a second."
 
 
@@ -44,11 +37,6 @@ def explain(error: Exception) -> tuple[str, int] | None:
             return NO_SCHEMA, exit_codes.NOT_PREPARED
         case asyncpg.LockNotAvailableError() | asyncpg.DeadlockDetectedError():
             return _BUSY, exit_codes.NOT_NOW
-        case asyncpg.InsufficientPrivilegeError():
-            return (
-                f"The role in DB_DSN lacks a privilege: {error}. Run `payment-service doctor` for the missing privileges.",
-                exit_codes.FAILED,
-            )
         case MigrationError() | RightsError() | MaintainError() | Incomplete():
             return str(error), exit_codes.FAILED
         case KafkaException():
@@ -56,12 +44,6 @@ def explain(error: Exception) -> tuple[str, int] | None:
         case OSError(filename=str()):
             return str(error), exit_codes.FAILED
         case asyncpg.PostgresError() | asyncpg.InterfaceError() | OSError():
-            return _database_message(error), exit_codes.FAILED
+            return explain_database_error(error), exit_codes.FAILED
         case _:
             return None
-
-
-def _database_message(error: Exception) -> str:
-    if isinstance(error, asyncpg.PostgresError) and not isinstance(error, _CONNECTION_ERRORS):
-        return f"PostgreSQL refused the request: {describe_error(error)}."
-    return f"Cannot connect to PostgreSQL: {describe_error(error)}. Check DB_DSN and that the server runs."

@@ -14,10 +14,4 @@ def _print(asked: bool) -> None:  # noqa: FBT001 - typer gives what was parsed b
         raise typer.Exit
 
 
-def version_option(
-    *,
-    asked: Annotated[
-        bool, typer.Option("--version", is_eager=True, callback=_print, help="Print the version and exit.")
-    ] = False,
-) -> None:
-    """Define the options before the command."""
+Version = Annotated[bool, typer.Option("--version", is_eager=True, callback=_print, help="Print the version and exit.")]

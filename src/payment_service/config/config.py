@@ -9,7 +9,8 @@ import re
 from datetime import timedelta
 from typing import Annotated, Final, Self
 
-from pydantic import BeforeValidator, Field, SecretStr, field_validator, model_validator
+from pydantic import BeforeValidator, Field, SecretStr, ValidationInfo, field_validator, model_validator
+from pydantic_core import PydanticCustomError
 from pydantic_settings import NoDecode
 
 from payment_service.config.egress import proxy_for, require_authorities
@@ -40,6 +41,7 @@ def _read_duration(value: object) -> object:
     return timedelta(**{_UNITS[match[2] or "s"]: int(match[1])}) if match else value
 
 
+Secrets = SecretStr | tuple[SecretStr, ...]
 Duration = Annotated[timedelta, BeforeValidator(_read_duration)]
 
 
@@ -60,6 +62,7 @@ class Config(DatabaseSettings, KafkaSettings):
     )
     stripe_secret_key: SecretStr = Field(
         SecretStr(""),
+        validate_default=True,
         description="Stripe's secret or restricted key (sk_… or rk_…).",
         json_schema_extra=about(
             "When you rotate the key; restart afterwards. A wrong key fails no order.", needed_by="stripe"
@@ -67,6 +70,7 @@ class Config(DatabaseSettings, KafkaSettings):
     )
     stripe_webhook_secret: Annotated[tuple[SecretStr, ...], NoDecode] = Field(
         (),
+        validate_default=True,
         description="Webhook signing secrets, comma-separated during a rotation.",
         json_schema_extra=about(
             "During a rotation, set both secrets. Remove the old one after Stripe has dropped it.", needed_by="stripe"
@@ -324,13 +328,13 @@ class Config(DatabaseSettings, KafkaSettings):
         """Return True if the secret key is of live mode."""
         return "_live_" in self.stripe_secret_key.get_secret_value()
 
-    @model_validator(mode="after")
-    def _require_stripe(self) -> Self:
-        for name in ("stripe_secret_key", "stripe_webhook_secret"):
-            if "stripe" in self.providers and not getattr(self, name):
-                message = f"{name.upper()} is not set: {type(self).model_fields[name].description}"
-                raise ValueError(message.removesuffix("."))
-        return self
+    @field_validator("stripe_secret_key", "stripe_webhook_secret")
+    @classmethod
+    def _require_stripe(cls, value: Secrets, info: ValidationInfo) -> Secrets:
+        # `providers` is validated before. It is absent here if it is invalid itself.
+        if not value and "stripe" in info.data.get("providers", ()):
+            raise PydanticCustomError("missing", "is missing")
+        return value
 
     @model_validator(mode="after")
     def _require_known_providers(self) -> Self:

@@ -9,6 +9,7 @@ from typing import Annotated, Any, ClassVar, Final, Self
 from psycopg.conninfo import conninfo_to_dict
 from pydantic import Field, JsonValue, SecretStr, ValidationError, field_validator, model_validator
 from pydantic.fields import FieldInfo
+from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from payment_service.config.dsn import SYSTEM_ROOTS, read_dsn
@@ -76,7 +77,7 @@ class Settings(BaseSettings):
         try:
             return cls(**read_secrets(cls.model_fields), **cls._read_more())
         except ValidationError as error:
-            raise ConfigError(cls._first_problem(error)) from None
+            raise ConfigError(cls._problems(error)) from None
         except SecretFileError as error:
             raise ConfigError(str(error)) from None
 
@@ -86,8 +87,12 @@ class Settings(BaseSettings):
         return {}
 
     @classmethod
-    def _first_problem(cls, error: ValidationError) -> str:
-        problem = error.errors(include_input=False, include_url=False)[0]
+    def _problems(cls, error: ValidationError) -> str:
+        """Return a sentence for each problem, so that one start names them all."""
+        return " ".join(map(cls._problem, error.errors(include_input=False, include_url=False)))
+
+    @classmethod
+    def _problem(cls, problem: ErrorDetails) -> str:
         name = str(problem["loc"][0]).upper() if problem["loc"] else ""
         if problem["type"] == "missing":
             return f"{name} is not set: {cls.model_fields[name.lower()].description}"

@@ -74,12 +74,25 @@ class HttpServer:
         self._socket: socket.socket | None = None
         self._serving: asyncio.Task[None] | None = None
 
+    def bind(self) -> None:
+        """Bind the port without serving it, so that a port in use is noticed before any work starts. Raises AddressInUse."""
+        self._socket = _bind(self._host, self._port, shared=self._shared)
+
+    def unbind(self) -> None:
+        """Free a port that was bound and is not served."""
+        if self._socket is not None and self._serving is None:
+            self._socket.close()
+            self._socket = None
+
     async def start(self) -> int:
-        """Bind and return the port. It differs from the requested port only if that was 0. Raises AddressInUse."""
-        self._socket = _listen(self._host, self._port, shared=self._shared)
+        """Serve and return the port. It differs from the requested port only if that was 0. Raises AddressInUse."""
+        if self._socket is None:
+            self.bind()
+        assert self._socket is not None  # noqa: S101 - bound now
         config = self._server.config
         config.load()
         self._server.lifespan = config.lifespan_class(config)
+        _listen(self._socket)
         await self._server.startup(sockets=[self._socket])
         self._serving = asyncio.create_task(self._server.main_loop(), name=f"http:{self._port}")
         return int(self._socket.getsockname()[1])
@@ -100,16 +113,32 @@ class HttpServer:
         self._socket = self._serving = None
 
 
-def _listen(host: str, port: int, *, shared: bool) -> socket.socket:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+def _bind(host: str, port: int, *, shared: bool) -> socket.socket:
+    bound = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
     try:
-        listener = socket.create_server((host, port), family=family, backlog=BACKLOG, reuse_port=shared)
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if shared:
+            bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        bound.bind((host, port))
     except OSError as error:
-        reason = error.strerror or str(error)
-        message = f"Cannot listen on {host}:{port}: {reason}. Stop the process that listens there, or set another SERVICE_PORT or METRICS_PORT."
-        raise AddressInUse(message) from None
-    listener.setblocking(False)  # noqa: FBT003 - the standard library's signature
-    return listener
+        bound.close()
+        raise _address_in_use(host, port, error) from None
+    bound.setblocking(False)  # noqa: FBT003 - the standard library's signature
+    return bound
+
+
+def _listen(bound: socket.socket) -> None:
+    try:
+        bound.listen(BACKLOG)
+    except OSError as error:
+        raise _address_in_use(*bound.getsockname()[:2], error) from None
+
+
+def _address_in_use(host: str, port: int, error: OSError) -> AddressInUse:
+    reason = error.strerror or str(error)
+    return AddressInUse(
+        f"Cannot listen on {host}:{port}: {reason}. Stop the process that listens there, or set another SERVICE_PORT or METRICS_PORT."
+    )
 
 
 class _Refused(Exception):

@@ -10,7 +10,7 @@ import structlog
 
 from payment_service.loop import ERROR_PAUSE_MAX_S
 from payment_service.rate_limiter import RateLimiter
-from payment_service.telemetry.errors import describe_error
+from payment_service.telemetry.errors import error_fields
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -52,7 +52,7 @@ class Acceptor:
         except Exception as error:  # noqa: BLE001 - whatever it was, the records are not safe yet: they are read again
             kind = type(error).__name__
             if self._log_limiter.allows(kind):
-                log.error("batch_not_accepted", records=len(batch), error=kind, detail=describe_error(error))
+                log.error("batch_not_accepted", records=len(batch), **error_fields(error))
             return False
         return True
 

@@ -27,7 +27,7 @@ from payment_service.kafka.isolated_reads import BATCH_RECORDS, RECORDS_MAX, Iso
 from payment_service.kafka.positions import PartitionKey, Positions, Restarted, Skipped, Watermarks
 from payment_service.kafka.topic_ids import TopicIds
 from payment_service.loop import ERROR_PAUSE_MAX_S, ERROR_PAUSE_MIN_S
-from payment_service.rate_limiter import RateLimiter
+from payment_service.rate_limiter import LineFolder
 from payment_service.telemetry import metrics
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ class OrderConsumer:
         self._lag: dict[PartitionKey, int] = {}
         self._lag_at = 0.0
         self._progress_at = time.monotonic()
-        self._log_limiter = RateLimiter(burst=1, every_s=LOG_INTERVAL_S)
+        self._lines = LineFolder(every_s=LOG_INTERVAL_S)
         self._thread = threading.Thread(target=self._run, name="order-consumer", daemon=True)
 
     def start(self) -> None:
@@ -369,8 +369,8 @@ class OrderConsumer:
             self._marks.end(partitions)
 
     def _log_limited(self, event: str, **facts: object) -> None:
-        if self._log_limiter.allows(f"{event}:{facts.get('reason') or facts.get('error')}"):
-            log.error(event, **facts)
+        if (more := self._lines.fields(f"{event}:{facts.get('reason') or facts.get('error')}")) is not None:
+            log.error(event, **facts, **more)
 
     def _on_error(self, error: KafkaError) -> None:
         self._broker_status.record_error(error)

@@ -15,7 +15,7 @@ from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka import Producer as Client
 
 from payment_service.kafka.broker_status import BrokerStatus
-from payment_service.rate_limiter import RateLimiter
+from payment_service.rate_limiter import LineFolder
 
 if TYPE_CHECKING:
     import asyncio
@@ -41,7 +41,7 @@ QUEUE_LIMIT_KBYTES: Final = 65_536  # more than the relay ever has in flight
 TOPIC_PROPAGATION_MS: Final = 2_000
 RECONNECT_MAX_MS: Final = 1_000  # maximum delay before a recovered broker is noticed
 POLL_S: Final = 0.1
-LOG_INTERVAL_S: Final = 10.0  # how often the same error is logged
+LOG_INTERVAL_S: Final = 60.0  # how often the same error is logged
 LIBRARY_LOG_LEVEL: Final = 2  # the error callback reports what matters, once
 CLOSE_S: Final = 2.0
 
@@ -127,7 +127,7 @@ class Producer:
         self._notified = False
         self._closing = threading.Event()
         self._failure: str | None = None
-        self._log_limiter = RateLimiter(burst=1, every_s=LOG_INTERVAL_S)
+        self._lines = LineFolder(every_s=LOG_INTERVAL_S)
         self._client = Client(self._settings(config), logger=logging.getLogger("librdkafka"))
         self._thread = threading.Thread(target=self._poll, name="producer-poll", daemon=True)
         self._thread.start()
@@ -201,8 +201,8 @@ class Producer:
         self._broker_status.record_error(error)
         if error.fatal():
             self._fail(error)
-        elif self._log_limiter.allows(error.name()):
-            log.warning("producer_error", reason=error.name(), detail=error.str()[:300])
+        elif (more := self._lines.fields(error.name())) is not None:
+            log.warning("producer_error", reason=error.name(), detail=error.str()[:300], **more)
 
     def _fail(self, error: KafkaError) -> None:
         if self._failure is None:

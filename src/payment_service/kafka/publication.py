@@ -38,7 +38,7 @@ FETCH_LIMIT_BYTES: Final = (
     8_388_608  # of values; a dead letter has up to 512 kB, so a row count alone does not bound memory
 )
 RELEASE_ROWS: Final = 5_000  # parked aggregates released per statement after a topic recovers; about 50 ms
-LOG_INTERVAL_S: Final = 5.0  # how often the same error is logged
+LOG_INTERVAL_S: Final = 60.0  # how often the same error is logged
 
 
 class LeaseLostError(Exception):

@@ -19,7 +19,7 @@ from payment_service.kafka.producer import Producer, RecordProducer
 from payment_service.kafka.publication import LeaseLostError, Publication
 from payment_service.loop import ERROR_PAUSE_MAX_S, ERROR_PAUSE_MIN_S, INTERVAL_MIN_S
 from payment_service.telemetry import metrics
-from payment_service.telemetry.errors import describe_error
+from payment_service.telemetry.errors import describe_error, error_fields
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -109,7 +109,7 @@ class Relay:
                 await self._pause(TAKING_INTERVAL_S)
                 pause_s = ERROR_PAUSE_MIN_S
             except Exception as error:  # noqa: BLE001 - the relay outlives every error, and says so
-                log.error("relay_failed", error=type(error).__name__, detail=str(error)[:300], retry_in_s=pause_s)
+                log.error("relay_failed", retry_in_s=pause_s, **error_fields(error))
                 await self._pause(pause_s)
                 pause_s = min(pause_s * 2, ERROR_PAUSE_MAX_S)
 

@@ -17,6 +17,7 @@ import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
 from payment_service.domain import guard
+from payment_service.rate_limiter import LineFolder
 
 # Patterns of secrets and their replacements. Stripe's prefixes: https://docs.stripe.com/keys; psk_ is an API key of
 # this service.
@@ -31,6 +32,8 @@ _SECRETS: Final = (
 _MAYBE: Final = re.compile(r"(?i)[rs]k_|whsec_|\bv[01]=|bearer|basic|://|password=")
 
 _LIBRARIES_LEVEL: Final = logging.WARNING
+# librdkafka writes a line for each attempt to connect, to each broker.
+_LIBRDKAFKA_INTERVAL_S: Final = 60.0
 # Deeper than any log field of this service; bounds library objects that contain themselves.
 _DEPTH_MAX: Final = 6
 
@@ -83,7 +86,22 @@ def _route_libraries(stream: TextIO, least: int, first: list[Processor], last: l
         library = logging.getLogger(name)
         library.handlers.clear()
         library.propagate = True
+    kafka = logging.getLogger("librdkafka")
+    kafka.filters[:] = [_FoldLines(LineFolder(every_s=_LIBRDKAFKA_INTERVAL_S))]
     logging.captureWarnings(capture=True)
+
+
+class _FoldLines(logging.Filter):
+    """Let one line of each kind pass at a time. A line of librdkafka begins with its kind, such as FAIL."""
+
+    def __init__(self, folder: LineFolder) -> None:
+        super().__init__()
+        self._folder = folder
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        more = self._folder.fields(record.getMessage().partition(" ")[0])
+        record.folded = 0 if more is None else more.get("folded", 0)
+        return more is not None
 
 
 def _log_crash(kind: type[BaseException], error: BaseException | None, traceback: Any) -> None:
@@ -94,6 +112,8 @@ def _log_crash(kind: type[BaseException], error: BaseException | None, traceback
 def _name_library(_logger: WrappedLogger, _method: str, line: EventDict) -> EventDict:
     record: logging.LogRecord = line["_record"]
     line["message"], line["event"], line["library"] = line["event"], "library_log", record.name
+    if folded := getattr(record, "folded", 0):
+        line["folded"] = folded
     return line
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, TypeVar
 import structlog
 
 from payment_service.db.pool import TRANSIENT_ERRORS
+from payment_service.telemetry.errors import error_fields
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -35,7 +36,7 @@ class isolate_errors:  # noqa: N801 - read like contextlib.suppress
     def __exit__(self, _kind: object, error: BaseException | None, _traceback: object) -> bool:
         if not isinstance(error, Exception) or isinstance(error, TRANSIENT_ERRORS):
             return False
-        log.log(self._level, self._event, error=type(error).__name__, detail=str(error)[:300], **self._facts)
+        log.log(self._level, self._event, **error_fields(error), **self._facts)
         return True
 
 

@@ -29,6 +29,7 @@ from payment_service.flows.webhooks.deliveries import Delivery, DeliveryQueue, c
 from payment_service.loop import Loop
 from payment_service.provider.port import Disposition, ProviderEvent
 from payment_service.telemetry import metrics
+from payment_service.telemetry.errors import error_fields
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -134,10 +135,10 @@ class Webhooks:
         try:
             await self._store([(d.event, d.verified_by) for d in group], counter)
         except TRANSIENT_ERRORS as error:
-            log.warning("webhooks_not_stored", size=len(group), error=type(error).__name__)
+            log.warning("webhooks_not_stored", size=len(group), **error_fields(error))
             complete(group, Unavailable())
         except Exception as error:  # noqa: BLE001 - one faulty event must not block the others
-            log.warning("webhook_group_failed", size=len(group), error=type(error).__name__, detail=str(error)[:300])
+            log.warning("webhook_group_failed", size=len(group), **error_fields(error))
             for delivery in group:
                 await self._store_alone(delivery, counter)
         else:
@@ -273,7 +274,7 @@ class Webhooks:
         try:
             await quarantine_event(self._context.pool, event, detail)
         except Exception as failure:  # noqa: BLE001 - the sender must get a response and send the event again
-            log.error("webhook_not_quarantined", event_id=event.event_id, error=type(failure).__name__)
+            log.error("webhook_not_quarantined", event_id=event.event_id, **error_fields(failure))
             complete([delivery], Unavailable())
             return
         complete([delivery], None)
