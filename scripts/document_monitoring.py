@@ -65,7 +65,7 @@ def metrics_page() -> str:
     for name, metric in sorted(_declared().items()):
         parts[rows[name]].append(_metric_row(name, metric))
     head = ["| Metric | Type | Labels | Meaning | Alerts |", "|---|---|---|---|---|"]
-    titles = dict.fromkeys(rows.values())
+    titles = [panel["title"] for panel in DASHBOARD["panels"] if panel["type"] == "row"]
     sections = ["\n".join([f"## {title}", "", *head, *parts[title], ""]) for title in titles if parts[title]]
     return "\n".join([METRICS_HEAD, *sections])
 

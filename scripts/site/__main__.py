@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -40,10 +40,13 @@ class Site:
         for part, groups in PARTS.items():
             self.nav.append({part: self._part(part, groups)})
 
-    def _part(self, part: str, groups: Mapping[str, object]) -> list[object]:
+    def _part(self, part: str, groups: Mapping[str, Sequence[str]]) -> list[object]:
         entries: list[object] = []
         for group, sources in groups.items():
-            pages = [self._entry(source, part) for source in expanded(sources, list(self._generated))]  # type: ignore[arg-type]
+            pages: list[object] = []
+            for section, found in expanded(sources, list(self._generated)):
+                listed = [self._entry(source, part) for source in found]
+                pages += [{section: listed}] if section else listed
             entries += [{group: pages}] if group else pages
         return entries
 

@@ -12,10 +12,10 @@ from scripts.site.schema_tables import Schema, about, json_block, property_table
 OPENAPI: Final = Path(__file__).resolve().parents[2] / "openapi.json"
 # The pages of objects, by the end of their names.
 OBJECTS: Final = {
-    "Entry": ("api-timeline-entries.md", "Entries of a timeline"),
-    "Request": ("api-bodies-and-lists.md", "Bodies and lists"),
-    "Page": ("api-bodies-and-lists.md", "Bodies and lists"),
-    "": ("api-objects.md", "Objects"),
+    "Entry": ("object-timeline-entries.md", "Entries of a timeline"),
+    "Request": ("object-bodies-and-lists.md", "Bodies and lists"),
+    "Page": ("object-bodies-and-lists.md", "Bodies and lists"),
+    "": ("object-objects.md", "Objects"),
 }
 
 
@@ -27,7 +27,7 @@ def api_pages() -> dict[str, str]:
     ]
     tags = [tag["name"] for tag in described["tags"]]
     calls.sort(key=lambda found: tags.index(found[1]["tags"][0]))
-    pages = {f"api-{call['operationId'].replace('_', '-')}.md": _page(line, call, described) for line, call in calls}
+    pages = {f"call-{call['operationId'].replace('_', '-')}.md": _page(line, call, described) for line, call in calls}
     return pages | _objects(described["components"]["schemas"])
 
 
@@ -57,7 +57,7 @@ def _key(security: list[Mapping[str, list[str]]]) -> str:
     scopes = [scope for one in security for names in one.values() for scope in names]
     if scopes:
         return f"Needs an API key with the scope {' or '.join(f'`{scope}`' for scope in scopes)}."
-    return "Needs an API key." if any(security) else "Needs no API key."
+    return "" if any(security) else "Needs no API key."
 
 
 def _parameters(parameters: list[Mapping[str, Any]]) -> str:

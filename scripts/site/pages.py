@@ -20,7 +20,7 @@ PARTS: Final[Mapping[str, Mapping[str, Sequence[str]]]] = {
         "Change it": ["CONTRIBUTING.md", "docs/providers.md", "docs/releasing.md"],
     },
     "Reference": {
-        "API": ["docs/api.md", "generated/api-*.md"],
+        "API": ["docs/api.md", "generated/call-*.md", "generated/object-*.md"],
         "Kafka": ["docs/records.md", "generated/topics-*.md"],
         "Operations": ["docs/configuration.md", "docs/cli.md", "generated/cli-*.md", "docs/metrics.md", "docs/alerts.md", "docs/schema.sql"],
         "Packages": ["packages/payment-service-events/README.md", "packages/stripe-sandbox/README.md"],
@@ -40,6 +40,13 @@ TITLES: Final[Mapping[str, str]] = {
 }
 
 
+# Generated pages that have a section of their own in the navigation, which can be folded.
+SECTIONS: Final[Mapping[str, str]] = {
+    "generated/call-*.md": "Reference of all calls",
+    "generated/object-*.md": "Objects",
+}
+
+
 def folder(part: str) -> str:
     """Return the folder of a part in the site."""
     return part.lower().partition(" ")[0]
@@ -54,10 +61,10 @@ def place_of(source: str, part: str) -> str:
     return f"{folder(part)}/{name.lower()}.md"
 
 
-def expanded(sources: Sequence[str], generated: Sequence[str]) -> Iterator[str]:
-    """Yield the pages of a group, with the generated ones in the place of their pattern."""
+def expanded(sources: Sequence[str], generated: Sequence[str]) -> Iterator[tuple[str, list[str]]]:
+    """Yield the pages of a group with their section, or an empty text. Generated pages take the place of their pattern."""
     for source in sources:
-        if source.startswith("generated/"):
-            yield from (name for name in generated if Path(name).match(source))
-        else:
-            yield source
+        found = (
+            [name for name in generated if Path(name).match(source)] if source.startswith("generated/") else [source]
+        )
+        yield SECTIONS.get(source, ""), found

@@ -18,7 +18,7 @@ from tests.site.conftest import SITE
 pytestmark = pytest.mark.site
 
 FILES: Final = sorted(path for path in SITE.rglob("*.html") if path.is_file())
-PAGES: Final = ("", "tutorial/tutorial/", "how-to/taking-payments/", "reference/api-refund-payment/", "reference/topics-written/", "reference/metrics/", "explanation/how-it-works/")  # fmt: skip
+PAGES: Final = ("", "tutorial/tutorial/", "how-to/taking-payments/", "reference/call-refund-payment/", "reference/topics-written/", "reference/metrics/", "explanation/how-it-works/")  # fmt: skip
 # These attributes make a browser load something. `href` does so in a link element alone.
 LOADING: Final = {"src", "srcset", "poster", "data", "action"}
 # A page of the reference is short enough to read. The runbook and the list of JSON objects are read by their anchors.
