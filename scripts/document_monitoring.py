@@ -64,7 +64,7 @@ def metrics_page() -> str:
     rows = dict(_dashboard_rows())
     for name, metric in sorted(_declared().items()):
         parts[rows[name]].append(_metric_row(name, metric))
-    head = ["| Metric | Type | Labels | Meaning | Alerts |", "|---|---|---|---|---|"]
+    head = ["| Metric | Type | Labels | Alerts | Meaning |", "|---|---|---|---|---|"]
     titles = [panel["title"] for panel in DASHBOARD["panels"] if panel["type"] == "row"]
     sections = ["\n".join([f"## {title}", "", *head, *parts[title], ""]) for title in titles if parts[title]]
     return "\n".join([METRICS_HEAD, *sections])
@@ -97,7 +97,7 @@ def _metric_row(name: str, metric: Counter | Gauge | Histogram) -> str:
     labels = ", ".join(f"`{label}`" for label in metric._labelnames)  # noqa: SLF001 - the library shows it nowhere else
     used = [rule["alert"] for rule in RULES if name in {re.sub(_SERIES, "", found) for found in names(rule["expr"])}]
     alerts = ", ".join(f"[{alert}](alerts.md#{alert.lower()})" for alert in used)
-    return f"| `{shown}` | {family.type} | {labels} | {family.documentation} | {alerts} |"
+    return f"| `{shown}` | {family.type} | {labels} | {alerts} | {family.documentation} |"
 
 
 def alerts_page() -> str:
