@@ -1,6 +1,6 @@
-"""Build everything that a release of HEAD publishes into `dist/`, and install it. `make release` runs it; it publishes nothing.
+"""Build a release of HEAD in `dist/` and install it. `make release` runs it; it publishes nothing.
 
-Builds twice, from two exports of the commit under different paths, and compares them byte for byte. The working copy does not count.
+Everything is built twice, from two exports of the commit. Both builds must be equal. The working copy does not count.
 Exit code 0: `dist/` is complete; 1: see the message; 4: a tool is missing.
 """
 
@@ -65,7 +65,7 @@ def build(folder: Path) -> Path:
             write_sbom(source, project, target)
     stem = f"payment-service-{version()}"
     pack([source / name for name in ("asyncapi.yaml", "openapi.json", "schemas")], target / f"{stem}-contracts.tar.gz")
-    # The packages for other languages and the site have scripts of their own, which use the environment of this copy.
+    # These scripts use the environment of this copy.
     (source / ".venv").symlink_to(ROOT / ".venv")
     if (source / "scripts" / "build-npm").exists():
         run(source / "scripts" / "build-npm", target, cwd=source)
@@ -99,7 +99,7 @@ def write_sbom(source: Path, project: str, target: Path) -> None:
 
 
 def bundle_component(source: Path) -> dict[str, Any]:
-    """Describe the bundle of the API reference, which no lock of Python lists."""
+    """Describe the bundle of the API reference. No lock of Python lists it."""
     [number] = [
         line.partition("=")[2]
         for line in (source / "scripts" / "fetch-reference").read_text().splitlines()
@@ -113,7 +113,7 @@ def bundle_component(source: Path) -> dict[str, Any]:
 
 
 def cyclonedx() -> Path:
-    """Return the program that writes lists of parts, and install it in the pinned version at first."""
+    """Return the program that writes lists of parts. Install it first."""
     program, lock = TOOLS / "bin" / "cyclonedx-py", ROOT / "requirements" / "image.txt"
     if not program.exists() or program.stat().st_mtime < lock.stat().st_mtime:
         uv = ROOT / ".venv" / "bin" / "uv"
@@ -124,7 +124,7 @@ def cyclonedx() -> Path:
 
 
 def pack(paths: Iterable[Path], archive: Path) -> None:
-    """Pack files and folders so that equal contents give an equal archive: sorted, owned by root, at the time of the commit."""
+    """Pack files and folders. Equal contents give equal archives."""
 
     def plain(member: tarfile.TarInfo) -> tarfile.TarInfo:
         member.uid = member.gid = 0
@@ -143,7 +143,7 @@ def pack(paths: Iterable[Path], archive: Path) -> None:
 
 
 def differences(first: Path, second: Path) -> list[str]:
-    """Return the names of the files that differ between two folders, or that only one of them has."""
+    """Return the files that differ between two folders or are missing in one."""
     one, other = ({path.name: sha256(path) for path in folder.iterdir()} for folder in (first, second))
     return sorted(name for name in one.keys() | other.keys() if one.get(name) != other.get(name))
 
@@ -160,7 +160,7 @@ def sha256(path: Path) -> str:
 
 
 def commit_time_s() -> int:
-    """Return the time of HEAD, which is the time of every file of the release."""
+    """Return the time of HEAD. Every file of the release has it."""
     return int(git("log", "-1", "--format=%ct"))
 
 
@@ -170,7 +170,7 @@ def git(*arguments: str) -> str:
 
 
 def run(*command: str | Path, cwd: Path) -> str:
-    """Run a command that must succeed, and return its output. A failure ends the release with its messages."""
+    """Run a command and return its output. A failure ends the release."""
     env = {**uv_environment(), **os.environ, "SOURCE_DATE_EPOCH": str(commit_time_s())}
     result = subprocess.run(command, cwd=cwd, env=env, check=False, capture_output=True, text=True)
     if result.returncode:

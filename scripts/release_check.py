@@ -1,7 +1,7 @@
 """Check whether this working copy can be released. `make release-check` runs it; it publishes nothing.
 
-Quick checks run first and report all problems at once. Then `.ci/run` runs, and reports the stages that cannot run here. Exit
-code 0: release it; 1: not yet, with the steps to take.
+Quick checks run first and report all problems at once. Then `.ci/run` runs, and reports the stages that cannot run here. At last,
+`make release` builds the artifacts. Exit code 0: release it; 1: not yet, with the steps to take.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def problems() -> Iterator[str]:
         yield "The working copy has changes: commit them, or remove them."
     yield from other_versions(version(), {path: path.read_text() for path in PROJECTS})
     if git("tag", "--list", f"v{version()}"):
-        yield f"{version()} was released already: name the next version in the four pyproject.toml files."
+        yield f"{version()} was released already: name the next version in every pyproject.toml."
     if problem := in_changelog(version(), (ROOT / "CHANGELOG.md").read_text()):
         yield problem
     if not (RELEASED / version()).exists() or read(RELEASED / version()) != made_now():
@@ -52,7 +52,7 @@ def in_changelog(name: str, text: str) -> str:
     """Return the problem with the changelog, or an empty text."""
     if re.search(rf"^## \[{re.escape(name)}\] - \d{{4}}-\d\d-\d\d$", text, re.MULTILINE):
         return ""
-    return f"CHANGELOG.md has no heading `## [{name}] - YYYY-MM-DD`: replace [Unreleased] with it."
+    return f"CHANGELOG.md has no heading `## [{name}] - YYYY-MM-DD`: write it below `## [Unreleased]`."
 
 
 def licences() -> dict[str, str]:
@@ -96,7 +96,10 @@ def main() -> int:
     if run(".ci/run") != 0:
         print("release-check: .ci/run failed, see above.")
         return 1
-    print(f"release-check: {version()} can be released (docs/releasing.md).")
+    if run("make", "release") != 0:
+        print("release-check: make release failed, see above.")
+        return 1
+    print(f"release-check: {version()} can be released, and dist/ has it (docs/releasing.md).")
     return 0
 
 

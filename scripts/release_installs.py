@@ -1,4 +1,4 @@
-"""Install each built package alone, on every Python that is on this machine and on Node.js, and use it there."""
+"""Install each built package alone and use it: on every Python of this machine, and on Node.js."""
 
 from __future__ import annotations
 
@@ -21,8 +21,9 @@ from scripts.install import PYTHON_LEAST, PYTHON_NAMES, SYSTEM_FOLDER, uv_enviro
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 UV: Final = Path(sys.executable).with_name("uv")
-# The locks are made for these and later versions. Others get the newest libraries that support them.
+# For Pythons of PYTHON_LEAST and later. Others get the newest libraries that support them.
 LOCK: Final = ROOT / "requirements" / "dev.txt"
+COMMAND_TIMEOUT_S: Final = 300  # a busy machine downloads fifty libraries in minutes
 _VERSION: Final = "import sys; print('.'.join(map(str, sys.version_info[:3])))"
 
 
@@ -37,7 +38,7 @@ class Wheel:
 
 
 def failed_installs(dist: Path) -> list[str]:
-    """Return each package with the interpreter on which it cannot be installed or used."""
+    """Return the packages that do not work, each with its interpreter."""
     found = pythons()
     failures = []
     for path in sorted(dist.glob("*.whl")):
@@ -54,7 +55,7 @@ def failed_installs(dist: Path) -> list[str]:
 
 
 def pythons() -> dict[str, Path]:
-    """Return one interpreter of each minor version on this machine, by its full version."""
+    """Return an interpreter of each minor version, by its full version."""
     minors: dict[str, tuple[str, Path]] = {}
     for path in _candidates():
         shown = subprocess.run([path, "-c", _VERSION], capture_output=True, text=True, check=False)
@@ -96,7 +97,7 @@ def read_wheel(path: Path) -> Wheel:
 
 
 def _works(wheel: Wheel, number: str, python: Path) -> bool:
-    """Install a wheel with what it needs into a fresh environment. Import its packages and ask its commands for help."""
+    """Install a wheel into a fresh environment. Import its packages and run its commands."""
     with tempfile.TemporaryDirectory(prefix="release-install-") as folder:
         bin_ = Path(folder, "venv", "bin")
         new = tuple(map(int, number.split(".")[:2])) >= PYTHON_LEAST
@@ -123,7 +124,9 @@ def _works_on_node(package: Path) -> bool:
 
 def _succeeds(*command: str | Path, cwd: str | None = None) -> bool:
     env = {**uv_environment(), **os.environ}
-    result = subprocess.run(command, capture_output=True, text=True, check=False, env=env, cwd=cwd)
+    result = subprocess.run(
+        command, capture_output=True, text=True, check=False, env=env, cwd=cwd, timeout=COMMAND_TIMEOUT_S
+    )
     if result.returncode:
         print(f"release: {' '.join(map(str, command))} failed:\n{result.stdout}{result.stderr}", flush=True)
     return result.returncode == 0
