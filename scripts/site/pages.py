@@ -14,7 +14,7 @@ DECISIONS: Final = [f"docs/decisions/{path.name}" for path in sorted((ROOT / "do
 PARTS: Final[Mapping[str, Mapping[str, Sequence[str]]]] = {
     "Tutorial": {"": ["docs/tutorial.md"]},
     "How-to guides": {
-        "In a shop": ["docs/taking-payments.md", "docs/consuming.md", "docs/sandbox.md"],
+        "In a shop": ["docs/taking-payments.md", "docs/consuming.md", "docs/examples/order-service/README.md", "docs/sandbox.md"],
         "Run it": ["docs/installing.md", "docs/deployment.md", "deploy/helm/payment-service/README.md"],
         "Operate it": ["docs/operating.md", "docs/troubleshooting.md", "docs/runbook.md", "docs/upgrading.md"],
         "Change it": ["CONTRIBUTING.md", "docs/providers.md", "docs/releasing.md"],
@@ -23,7 +23,7 @@ PARTS: Final[Mapping[str, Mapping[str, Sequence[str]]]] = {
         "API": ["docs/api.md", "generated/call-*.md", "generated/object-*.md"],
         "Kafka": ["docs/records.md", "generated/topics-*.md"],
         "Operations": ["docs/configuration.md", "docs/cli.md", "generated/cli-*.md", "docs/metrics.md", "docs/alerts.md", "docs/schema.sql"],
-        "Packages": ["packages/payment-service-events/README.md", "packages/stripe-sandbox/README.md"],
+        "Packages": [f"packages/{name}/README.md" for name in ("payment-service-client", "payment-service-js", "payment-service-events", "stripe-sandbox")],
         "Project": ["docs/glossary.md", "CHANGELOG.md", "SECURITY.md"],
     },
     "Explanation": {

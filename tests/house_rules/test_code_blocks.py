@@ -86,6 +86,22 @@ PROOFS: Final = {
         "python",
     ): "tests/unit/test_documented_code.py::test_the_loop_passes_every_event_on",
     ("packages/payment-service-demo/README.md", "sh"): COMMANDS,
+    ("packages/payment-service-client/README.md", "sh"): PARSED,
+    **{
+        (
+            "packages/payment-service-client/README.md",
+            language,
+        ): "tests/integration/test_client.py::test_the_readme_prints_what_it_says"
+        for language in ("python", "text")
+    },
+    **{
+        (
+            "packages/payment-service-js/README.md",
+            language,
+        ): "tests/npm/test_package.py::test_the_readme_compiles_and_prints_what_it_says"
+        for language in ("ts", "text")
+    },
+    ("docs/examples/order-service/README.md", "text"): "tests/examples/test_order_services.py",
     ("packages/stripe-sandbox/README.md", "sh"): "tests/sandbox/test_readme.py::test_the_commands_of_the_readme_run",
     (
         "packages/stripe-sandbox/README.md",
@@ -96,6 +112,7 @@ PROOFS: Final = {
 }
 # Commands belong into fenced blocks, where the tests find them. These pages show variables, or are changed by their tests.
 INDENTED: Final = {
+    "docs/examples/order-service/README.md",
     "README.md",
     "docs/sandbox.md",
     "docs/releasing.md",
@@ -105,7 +122,8 @@ INDENTED: Final = {
 INDENTED_COMMAND: Final = re.compile(
     r"(?<=\n\n) {4,}(?:payment-service|pip|make|docker|helm|kubectl|curl|psql|stripe-sandbox) "
 )
-LANGUAGES: Final = {"": None, "http": None, "text": None, "promql": None, "sql": None, "mermaid": None, "nginx": None, "js": None, "go": None, "java": None}  # fmt: skip
+# Languages without a parser here. The proof of their blocks runs them.
+LANGUAGES: Final = {"", "http", "text", "promql", "sql", "mermaid", "nginx", "js", "ts", "go", "java"}
 
 
 def blocks(path: Path) -> Iterator[tuple[str, str]]:
