@@ -45,6 +45,7 @@ PARTS: Final = {
     "Payment providers": ("provider",),
     "Stripe": ("stripe_",),
     **{f"Provider `{name}`": (settings.prefix.lower() or f"{name}_",) for name, settings in _OF_PROVIDERS.items()},
+    "Operators' pages": ("admin_",),
     "HTTP": ("service_", "metrics_", "trusted_", "webhook_"),
     "The process": ("",),
 }

@@ -10,13 +10,14 @@ nothing.
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from payment_service import exit_codes
-from payment_service.cli import attention, audit, installation, keys, outbox, topics, webhooks
-from payment_service.cli.options import TIME_HELP, Amount, EnvFile, Json, Key, Name, Reason, Yes
+from payment_service.cli import attention, audit, installation, keys, lists, outbox, pages, topics, webhooks
+from payment_service.cli.options import TIME_HELP, Amount, EnvFile, Json, Key, Name, Reason, Yes, changes
 from payment_service.cli.provider_groups import provider_groups
 from payment_service.commands.version import Version
 from payment_service.config.config import ROLES, Config, ConfigError, DatabaseSettings, RoleSettings
@@ -29,8 +30,10 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 for _group in (
+    *lists.groups,
     topics.group,
     keys.group,
+    pages.group,
     installation.group,
     *provider_groups(),
     attention.group,
@@ -49,7 +52,7 @@ def options(*, asked: Version = False, env_file: EnvFile = None) -> None:
 @app.command()
 def serve(
     only: Annotated[
-        str, typer.Option(help="Roles to run, comma-separated: intake, dispatch, relay, http, reconcile.")
+        str, typer.Option(help="Roles to run, comma-separated: intake, dispatch, relay, http, reconcile, pages.")
     ] = ",".join(ROLES),
     workers: Annotated[
         int,
@@ -66,6 +69,8 @@ def serve(
     if not roles or not set(roles) <= set(ROLES):
         raise ConfigError(f"--only takes {', '.join(ROLES)}, comma-separated; not {only!r}.")
     config = Config.from_environment()
+    if roles == ["pages"] and config.admin_port is None:
+        raise ConfigError("ADMIN_PORT is not set: the role pages needs it.")
     from payment_service import serving
     from payment_service.telemetry.logs import configure_logs
 
@@ -106,6 +111,7 @@ def maintain() -> None:
 
 
 @app.command()
+@changes
 def recover(
     to: Annotated[str, typer.Option("--to", metavar="TIME", help=f"The time of the backup. {TIME_HELP}")],
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what would be done; change nothing.")] = False,
@@ -128,6 +134,34 @@ def show(name: Name, as_json: Json = False) -> None:
 
 
 @app.command()
+def search(
+    text: Annotated[
+        str,
+        typer.Argument(
+            help="An order, a payment, an id of the provider (pi_…, ch_…, re_…, du_…, evt_…), a refund, a bank reference, a "
+            "user, or the last four digits of a card and the amount: '4242 19.90'."
+        ),
+    ],
+    as_json: Json = False,
+) -> None:
+    """Find payments. Needs only DB_DSN."""
+    from payment_service.commands import lists as code
+
+    code.search(text, as_json=as_json)
+
+
+@app.command("open")
+def open_page(
+    name: Name, browser: Annotated[bool, typer.Option("--browser", help="Also open it in a browser.")] = False
+) -> None:
+    """Print the address of the provider's page about a payment. Needs only DB_DSN."""
+    from payment_service.commands import show as code
+
+    code.open_page(name, browser=browser)
+
+
+@app.command()
+@changes
 def refund(
     name: Name,
     amount: Amount = None,
@@ -148,6 +182,7 @@ def refund(
 
 
 @app.command()
+@changes
 def capture(name: Name, amount: Amount = None, key: Key = "", yes: Yes = False, as_json: Json = False) -> None:
     """Capture an authorized payment, fully or partly. The rest is released."""
     from payment_service.commands import payments as code
@@ -156,6 +191,7 @@ def capture(name: Name, amount: Amount = None, key: Key = "", yes: Yes = False, 
 
 
 @app.command()
+@changes
 def cancel(name: Name, reason: Reason = "", key: Key = "", yes: Yes = False, as_json: Json = False) -> None:
     """Cancel an unpaid payment. An authorization is released."""
     from payment_service.commands import payments as code
@@ -164,6 +200,7 @@ def cancel(name: Name, reason: Reason = "", key: Key = "", yes: Yes = False, as_
 
 
 @app.command()
+@changes
 def reconcile(
     since: Annotated[str, typer.Option(metavar="TIME", help=TIME_HELP)],
     until: Annotated[str, typer.Option(metavar="TIME", help="The end of the window; default: now.")] = "",
@@ -218,14 +255,23 @@ def verify(
 @app.command()
 def demo(
     once: Annotated[bool, typer.Option("--once", help="Exit when the sample orders are finished.")] = False,
+    servers: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Start only PostgreSQL, the broker and the Stripe emulator, for a service that you start. FILE gets its settings.",
+        ),
+    ] = None,
     serve_only: Annotated[str, typer.Option(hidden=True)] = "",
     patience_s: Annotated[float, typer.Option(hidden=True)] = 60,
 ) -> None:
     """Show orders, payments and events live, with an embedded PostgreSQL, an embedded broker and the Stripe emulator."""
     try:
-        from payment_service_demo import show
+        from payment_service_demo import lend_servers, show
     except ModuleNotFoundError as error:
         raise _not_installed(error, "The demo", "payment-service[demo]") from None
+    if servers is not None:
+        raise typer.Exit(lend_servers(servers))
     raise typer.Exit(show(once=once, serve_only=serve_only, patience_s=patience_s))
 
 

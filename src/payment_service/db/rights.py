@@ -27,7 +27,7 @@ _CORE: Final[dict[str, str]] = {
     "alembic_version": "SELECT",
     "api_keys": "SELECT, UPDATE (last_used_at)",
     "api_key_refunds": "SELECT, INSERT, UPDATE",
-    "audit": "SELECT, INSERT (action, address, client, detail, key_id, payment_id)",  # not its id and time
+    "audit": "SELECT, INSERT (action, address, client, detail, key_id, payment_id, why)",  # not its id and time
     "audit_chain": "SELECT, INSERT (audit_id, hash, position)",
     "audit_unsealed": "SELECT, INSERT, DELETE",
     "cursor_key": "SELECT",
@@ -53,6 +53,10 @@ _CORE: Final[dict[str, str]] = {
     "outbox_pending": "SELECT, INSERT, DELETE",
     "outbox_placements": "SELECT, INSERT",
     "partition_readers": "SELECT, INSERT, UPDATE",
+    "payment_attempts": (
+        "SELECT, INSERT, UPDATE (card_brand, card_country, card_funding, card_last4, card_wallet, decline_code, decline_reason,"
+        " occurred_at, payment_method_id, payment_method_type, receipt_url, status)"
+    ),
     "payment_events": (
         "SELECT, INSERT, UPDATE (parked_reason, payment_id, processed, processed_at, result, retry_at, tries)"
     ),
@@ -61,7 +65,7 @@ _CORE: Final[dict[str, str]] = {
     "payments": (
         "SELECT, INSERT, UPDATE ("
         "capture_before, captured, declines, expiry_due_at, fact_at, fact_precedence, fact_rank, fact_source, "
-        "paid_at, payment_method_type, provider_payment_id, refunded, reserved, sequence, status, updated_at)"
+        "paid_at, payment_method_id, payment_method_type, provider_payment_id, refunded, reserved, sequence, status, updated_at)"
     ),
     "payments_decimal": "SELECT",
     "polls": "SELECT, INSERT, UPDATE, DELETE",
@@ -75,8 +79,8 @@ _CORE: Final[dict[str, str]] = {
     "recovery": "SELECT, INSERT, UPDATE",
     "refunds": (
         "SELECT, INSERT, UPDATE ("
-        "fact_at, fact_precedence, fact_rank, fact_source, failure_code, provider_refund_id, status, "
-        "updated_at)"
+        "bank_reference, expected_at, fact_at, fact_precedence, fact_rank, fact_source, failure_code, "
+        "provider_refund_id, status, updated_at)"
     ),
     "refunds_decimal": "SELECT",
     "parked_aggregates": "SELECT, INSERT, UPDATE, DELETE",
@@ -86,9 +90,11 @@ _CORE: Final[dict[str, str]] = {
     **dict.fromkeys(_SEQUENCES, "USAGE"),
 }
 
-# What the operator's role may do besides: the commands `keys` run under it, and the pages.
+# Further rights of the operator's role: the commands `keys` run under it, and the pages.
 _OPERATOR: Final[dict[str, str]] = {
     "api_keys": "SELECT, INSERT, UPDATE (expires_at, last_used_at, revoked_at)",
+    "approvals": "SELECT, INSERT, UPDATE (decided_at, decided_by, decision)",
+    "page_logins": "SELECT, INSERT, UPDATE (used_at), DELETE",
 }
 
 # "UPDATE (a, b)" names columns.
@@ -97,7 +103,7 @@ _PRIVILEGE: Final = re.compile(r"([A-Z]+)(?: \(([^)]*)\))?")
 # "paymentr", next to the locks of `migrate` and `maintain`. Two concurrent grants would update the same row of the catalog.
 ADVISORY_LOCK: Final = 0x7061796D656E7472
 
-HIDDEN: Final = ("api_keys", "cursor_key", "idempotency_keys")
+HIDDEN: Final = ("api_keys", "cursor_key", "idempotency_keys", "page_logins")
 
 _sql = load(__package__, "rights.sql")
 
@@ -114,7 +120,7 @@ def operator_rights() -> dict[str, str]:
 
 def reader_rights() -> dict[str, str]:
     """Return the privileges of the reader."""
-    return {relation: "SELECT" for relation in service_rights() if relation not in {*HIDDEN, *_SEQUENCES}}
+    return {relation: "SELECT" for relation in operator_rights() if relation not in {*HIDDEN, *_SEQUENCES}}
 
 
 class RightsError(Exception):

@@ -139,7 +139,7 @@ def _listen(bound: socket.socket) -> None:
 def _address_in_use(host: str, port: int, error: OSError) -> AddressInUse:
     reason = error.strerror or str(error)
     return AddressInUse(
-        f"Cannot listen on {host}:{port}: {reason}. Stop the process that listens there, or set another SERVICE_PORT or METRICS_PORT."
+        f"Cannot listen on {host}:{port}: {reason}. Stop the process that listens there, or set another SERVICE_PORT, METRICS_PORT or ADMIN_PORT."
     )
 
 
