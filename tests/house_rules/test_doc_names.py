@@ -87,7 +87,7 @@ def words() -> frozenset[str]:
     files = [*SERVICE.rglob("*.sql"), SERVICE / "telemetry" / "metrics.py"]
     files += [path for path in (ROOT / "deploy").rglob("*") if path.suffix in {".yaml", ".yml", ".json"}]
     found = {word for path in files for word in re.findall(r"\bpayments_\w+", path.read_text())}
-    return frozenset(found | {f"payments_{role}" for role in ("owner", "service", "reader")})
+    return frozenset(found | {f"payments_{role}" for role in ("owner", "service", "reader", "operator")})
 
 
 @by_name(DOCS)

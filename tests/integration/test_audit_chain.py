@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from payment_service.db.pool import Connection, Pool
 
 ENTRIES: Final = 5
-# What the owner of the tables can do, and what is found. Position and id of an entry are the same here.
+# Edits by the owner of the tables, and their findings. Position and id of an entry are the same here.
 EDITS: Final = {
     "UPDATE audit SET client = 'x' WHERE id = 3": [("changed", 3)],
     "UPDATE audit SET address = '192.0.2.9' WHERE id = 3": [("changed", 3)],

@@ -10,6 +10,7 @@ nothing.
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -254,14 +255,23 @@ def verify(
 @app.command()
 def demo(
     once: Annotated[bool, typer.Option("--once", help="Exit when the sample orders are finished.")] = False,
+    servers: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Start only PostgreSQL, the broker and the Stripe emulator, for a service that you start. FILE gets its settings.",
+        ),
+    ] = None,
     serve_only: Annotated[str, typer.Option(hidden=True)] = "",
     patience_s: Annotated[float, typer.Option(hidden=True)] = 60,
 ) -> None:
     """Show orders, payments and events live, with an embedded PostgreSQL, an embedded broker and the Stripe emulator."""
     try:
-        from payment_service_demo import show
+        from payment_service_demo import lend_servers, show
     except ModuleNotFoundError as error:
         raise _not_installed(error, "The demo", "payment-service[demo]") from None
+    if servers is not None:
+        raise typer.Exit(lend_servers(servers))
     raise typer.Exit(show(once=once, serve_only=serve_only, patience_s=patience_s))
 
 

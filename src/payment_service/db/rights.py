@@ -54,9 +54,8 @@ _CORE: Final[dict[str, str]] = {
     "outbox_placements": "SELECT, INSERT",
     "partition_readers": "SELECT, INSERT, UPDATE",
     "payment_attempts": (
-        "SELECT, INSERT, UPDATE ("
-        "card_brand, card_country, card_funding, card_last4, card_wallet, decline_code, decline_reason, occurred_at, "
-        "payment_method_id, payment_method_type, receipt_url, status)"
+        "SELECT, INSERT, UPDATE (card_brand, card_country, card_funding, card_last4, card_wallet, decline_code, decline_reason,"
+        " occurred_at, payment_method_id, payment_method_type, receipt_url, status)"
     ),
     "payment_events": (
         "SELECT, INSERT, UPDATE (parked_reason, payment_id, processed, processed_at, result, retry_at, tries)"
@@ -91,7 +90,7 @@ _CORE: Final[dict[str, str]] = {
     **dict.fromkeys(_SEQUENCES, "USAGE"),
 }
 
-# What the operator's role may do besides: the commands `keys` run under it, and the pages.
+# Further rights of the operator's role: the commands `keys` run under it, and the pages.
 _OPERATOR: Final[dict[str, str]] = {
     "api_keys": "SELECT, INSERT, UPDATE (expires_at, last_used_at, revoked_at)",
     "approvals": "SELECT, INSERT, UPDATE (decided_at, decided_by, decision)",

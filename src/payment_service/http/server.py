@@ -6,6 +6,7 @@ import asyncio
 import math
 import re
 import socket
+import time
 from contextlib import suppress
 from functools import partial
 from http import HTTPStatus
@@ -131,7 +132,8 @@ def _listen(bound: socket.socket) -> None:
     try:
         bound.listen(BACKLOG)
     except OSError as error:
-        raise _address_in_use(*bound.getsockname()[:2], error) from None
+        host, port = bound.getsockname()[:2]
+        raise _address_in_use(host, port, error) from None
 
 
 def _address_in_use(host: str, port: int, error: OSError) -> AddressInUse:
@@ -285,15 +287,15 @@ class Protocol(HttpToolsProtocol):
         self._storing, self._head_open = True, False
         self._unset_keepalive_if_required()
         self._unwatch_head()
-        stored.add_done_callback(partial(self._answer, path))
+        stored.add_done_callback(partial(self._answer, path, time.perf_counter()))
 
-    def _answer(self, path: str, stored: asyncio.Future[None]) -> None:
+    def _answer(self, path: str, began_s: float, stored: asyncio.Future[None]) -> None:
         """Answer a delivery of the fast path in one write, then continue with the input that arrived meanwhile."""
         self._storing = False
         if stored.cancelled():
             self.transport.close()
             return
-        response = fast_path.answer(path, stored)
+        response = fast_path.answer(path, stored, time.perf_counter() - began_s)
         if self.transport.is_closing():
             return
         self.server_state.total_requests += 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import os
 import secrets
+import shlex
 import socket
 import subprocess
 import sys
@@ -35,6 +36,7 @@ SERVICE_GRACE_S: Final = 5
 REQUEST_TIMEOUT_S: Final = 2
 # Variables that programs need and that are no settings of the service: settings of your shell must not leak in.
 _KEPT: Final = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "PYTHONPATH", "VIRTUAL_ENV")
+_NOT_SETTINGS: Final = (*_KEPT, "PYTHONUNBUFFERED")
 
 
 class DemoError(Exception):
@@ -73,8 +75,24 @@ class Environment:
         return f"http://127.0.0.1:{self.env['METRICS_PORT']}"
 
 
-def start_environment(stack: ExitStack, progress: Progress, roles: str) -> Environment:
-    """Start everything; `stack` stops it. Raises DemoError or EmbeddedError."""
+@dataclass(frozen=True, slots=True)
+class Servers:
+    """The servers around a service. `env` holds the environment variables of the service, `folder` the logs."""
+
+    env: Mapping[str, str]
+    folder: Path
+
+    def write_settings(self, file: Path) -> None:
+        """Write the settings of the service to a new file that a shell can source. It contains secrets."""
+        settings = {name: value for name, value in self.env.items() if name not in _NOT_SETTINGS}
+        lines = [f"export {name}={shlex.quote(value)}\n" for name, value in settings.items()]
+        file.unlink(missing_ok=True)
+        file.touch(mode=0o600)
+        file.write_text("".join(lines))
+
+
+def start_servers(stack: ExitStack, progress: Progress) -> Servers:
+    """Start PostgreSQL, a broker and the sandbox; `stack` stops them. Raises DemoError or EmbeddedError."""
     folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="payment-service-demo-")))
     with _timed(progress, "PostgreSQL, from a wheel"):
         postgres = stack.enter_context(EmbeddedPostgres())
@@ -83,6 +101,13 @@ def start_environment(stack: ExitStack, progress: Progress, roles: str) -> Envir
     env = _environment(postgres.dsn, broker.bootstrap_servers, sandbox_port=free_port())
     with _timed(progress, "the Stripe sandbox"):
         _start_sandbox(stack, env, folder)
+    return Servers(env, folder)
+
+
+def start_environment(stack: ExitStack, progress: Progress, roles: str) -> Environment:
+    """Start everything; `stack` stops it. Raises DemoError or EmbeddedError."""
+    servers = start_servers(stack, progress)
+    env, folder = servers.env, servers.folder
     with _timed(progress, "payment-service migrate"):
         _run(env, "migrate")
     with _timed(progress, "payment-service topics create"):
