@@ -21,6 +21,20 @@ class AttemptEntry(TypedDict):
     text: str  # The entry in one sentence. The text may change.
 
 
+class AuditEntry(TypedDict):
+    """A change that a person or an API key requested and the service accepted."""
+
+    id: int  # Number of the entry.
+    at: str  # Time of the change.
+    client: str  # Client of the API key, or `cli:` and the name of the person.
+    key_id: str | None  # The API key; null for the command line.
+    address: str  # Network address; for the command line its host.
+    action: str  # The requested change.
+    payment_id: str | None  # Id of the payment; null: about none.
+    why: str  # The requester's reason; empty if none was given.
+    detail: dict[str, Any]  # The request, with the caller's Idempotency-Key as `key`.
+
+
 class CancellationEntry(TypedDict):
     """A cancellation of the order by the shop. Its record may precede the order's."""
 
@@ -54,6 +68,7 @@ class Dispute(TypedDict):
 
     id: str  # Id of the dispute.
     payment_id: str  # Id of the payment.
+    order_id: str  # Id of the order in the shop.
     status: str
     amount: str  # Decimal text with exactly the currency's number of decimals.
     currency: str  # ISO 4217, lower case. It is the account's currency and may differ from the payment's.
@@ -126,11 +141,20 @@ class TimelineEntryPage(TypedDict):
         | OperationEntry
         | AttemptEntry
         | WebhookEntry
+        | PaymentAttemptEntry
         | TransitionEntry
         | RefundEntry
         | DisputeEntry
         | RecordEntry
     ]
+    has_more: bool  # True if another page follows.
+    next_cursor: str | None  # Send it as `cursor`, with the same filters, to get the next page; null on the last page.
+
+
+class AuditEntryPage(TypedDict):
+    """A page of a list."""
+
+    data: list[AuditEntry]  # The entries of this page.
     has_more: bool  # True if another page follows.
     next_cursor: str | None  # Send it as `cursor`, with the same filters, to get the next page; null on the last page.
 
@@ -194,6 +218,10 @@ class Payment(TypedDict):
     currency: str  # ISO 4217, lower case.
     provider: str  # The provider's name, one of `PROVIDERS`.
     provider_payment_id: str | None  # The provider's id; null until it has one.
+    metadata: dict[str, str]  # Names and values of the shop, from the order.
+    payment_method_id: str | None  # The provider's id of the method that paid; null until then.
+    payment_method: PaymentMethod | None
+    receipt_url: str | None  # The provider's receipt page for the customer; null if none is known.
     capture_method: str  # automatic: captured when paid. manual: authorized when paid, and captured on request.
     capture_before: str | None  # The authorization ends at this time: capture before it.
     expires_at: str | None  # An unpaid payment is canceled at this time; null: never.
@@ -201,8 +229,39 @@ class Payment(TypedDict):
     updated_at: str  # Time of the last change.
 
 
+class PaymentAttempt(TypedDict):
+    """An attempt of the customer to pay, as the provider reported it."""
+
+    provider_charge_id: str | None  # The provider's id of the charge; null if none was made.
+    status: str  # pending (a bank has not decided), declined, succeeded (captured or authorized).
+    amount: str  # Decimal text with exactly the currency's number of decimals.
+    currency: str  # ISO 4217, lower case.
+    decline_code: str | None  # The provider's decline code, else its error code; null: not declined.
+    decline_reason: str | None  # One sentence for the customer.
+    payment_method: PaymentMethod  # The method that the customer used.
+    receipt_url: str | None  # The provider's receipt page for the customer; null if none is known.
+    occurred_at: str  # Time at the provider.
+
+
+class PaymentAttemptEntry(TypedDict):
+    """An attempt of the customer to pay, reported at `at`, in its current state."""
+
+    at: str  # Time of the entry, by the database's clock.
+    kind: Literal["payment_attempt"]  # The kind of this entry. New kinds may be added.
+    provider_charge_id: str | None  # The provider's id of the charge; null if none was made.
+    status: str  # pending, declined or succeeded.
+    amount: str  # Decimal text with exactly the currency's number of decimals.
+    currency: str  # ISO 4217, lower case.
+    decline_code: str | None  # The provider's decline code, else its error code; null: not declined.
+    decline_reason: str | None  # One sentence for the customer.
+    payment_method: PaymentMethod  # The method that the customer used.
+    receipt_url: str | None  # The provider's receipt page for the customer; null if none is known.
+    occurred_at: str  # Time at the provider.
+    text: str  # The entry in one sentence. The text may change.
+
+
 class PaymentDetail(TypedDict):
-    """A payment with the first page of its refunds and of its disputes, newest first."""
+    """A payment with its attempts, and the first page of its refunds and of its disputes, newest first."""
 
     id: str  # Id of the payment.
     order_id: str  # Id of the order in the shop.
@@ -214,11 +273,16 @@ class PaymentDetail(TypedDict):
     currency: str  # ISO 4217, lower case.
     provider: str  # The provider's name, one of `PROVIDERS`.
     provider_payment_id: str | None  # The provider's id; null until it has one.
+    metadata: dict[str, str]  # Names and values of the shop, from the order.
+    payment_method_id: str | None  # The provider's id of the method that paid; null until then.
+    payment_method: PaymentMethod | None
+    receipt_url: str | None  # The provider's receipt page for the customer; null if none is known.
     capture_method: str  # automatic: captured when paid. manual: authorized when paid, and captured on request.
     capture_before: str | None  # The authorization ends at this time: capture before it.
     expires_at: str | None  # An unpaid payment is canceled at this time; null: never.
     created_at: str  # Time when the service stored it.
     updated_at: str  # Time of the last change.
+    attempts: list[PaymentAttempt]  # Attempts of the customer to pay, newest first, at most 100.
     refunds: RefundPage  # More: `/v1/payments/{id}/refunds`.
     disputes: DisputePage  # More: `/v1/payments/{id}/disputes`.
 
@@ -233,6 +297,18 @@ class PaymentEvent(TypedDict):
     result: str | None  # The result of applying it, or why it waits.
     occurred_at: str  # Time at the provider.
     created_at: str  # Time when the service stored it.
+
+
+class PaymentMethod(TypedDict):
+    """The method of an attempt to pay. A card shows its last four digits only."""
+
+    id: str | None  # The provider's id; null if unknown.
+    type: str | None  # The provider's word; null if unknown.
+    brand: str | None  # Of a card; null for another method.
+    last4: str | None  # Of a card or an account.
+    funding: str | None  # credit, debit, prepaid or unknown.
+    country: str | None  # Of the issuer, ISO 3166-1.
+    wallet: str | None  # The wallet that held the card; null: none.
 
 
 class Reconciliation(TypedDict):
@@ -273,11 +349,14 @@ class Refund(TypedDict):
 
     id: str  # Id of the refund.
     payment_id: str  # Id of the payment.
+    order_id: str  # Id of the order in the shop.
     status: str  # pending, requires_action, succeeded (may still fail, up to 30 days later), failed, canceled.
     amount: str  # Decimal text with exactly the currency's number of decimals.
     currency: str  # ISO 4217, lower case.
     reason: str  # The reason given in the request; empty if none.
     failure_code: str  # The provider's failure code; empty if it did not fail.
+    bank_reference: str | None
+    expected_at: str | None
     external: bool  # True: created at the provider, not by this service as far as it is known.
     provider: str  # The provider's name, one of `PROVIDERS`.
     provider_refund_id: str | None  # The provider's id; null until it has one.
@@ -297,6 +376,8 @@ class RefundEntry(TypedDict):
     status: str  # Status of the refund, as in `Refund`.
     reason: str  # The reason given in the request; empty if none.
     failure_code: str  # The provider's failure code; empty if it did not fail.
+    bank_reference: str | None
+    expected_at: str | None  # The customer has the money by this time; null: not known.
     external: bool  # True: created at the provider, not by this service.
     client: str | None  # Client that requested it; null if it was created at the provider.
     provider_refund_id: str | None  # The provider's id of the refund; null until it has one.
@@ -312,9 +393,25 @@ class RequestEntry(TypedDict):
     action: str  # refund, capture, cancel, open_payment, or a command of an operator.
     client: str  # Client of the API key, or `cli:` and an account name.
     key_id: str | None  # The API key; null for the command line.
-    address: str  # Network address; empty for the command line.
+    address: str  # Network address; for the command line its host.
+    why: str  # The requester's reason; empty if none was given.
     asked: dict[str, Any]  # The request, with the caller's Idempotency-Key as `key`.
     text: str  # The entry in one sentence. The text may change.
+
+
+class SearchHit(TypedDict):
+    """A payment that a search found."""
+
+    matched: str  # What has the text: order, payment, refund, dispute, charge, event, bank_reference, user or card.
+    name: str  # The id or reference that matched.
+    payment: Payment  # The payment.
+
+
+class SearchResult(TypedDict):
+    """The payments that a search found, at most 100."""
+
+    data: list[SearchHit]  # The payments, newest first.
+    has_more: bool  # True: more payments match. List them by a filter, or search for more of the text.
 
 
 class TransitionEntry(TypedDict):
@@ -370,6 +467,7 @@ TimelineEntry = Union[
     OperationEntry,
     AttemptEntry,
     WebhookEntry,
+    PaymentAttemptEntry,
     TransitionEntry,
     RefundEntry,
     DisputeEntry,
