@@ -66,7 +66,7 @@ def retry_item(
 @changes
 def resolve_item(
     name: ItemName,
-    note: Annotated[str, typer.Option(help="How you know it; stored with your account name.")],
+    note: Annotated[str, typer.Option(help="How you know it; stored in the audit.")],
     happened: Annotated[
         str | None,
         typer.Option(metavar="ID", help="It happened: the provider's id of the refund, otherwise of the intent."),

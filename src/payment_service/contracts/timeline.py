@@ -96,7 +96,7 @@ class RequestEntry(_Entry):
     action: str = Field(
         description="refund, capture, cancel, open_payment, or a command of an operator.", examples=["refund"]
     )
-    client: str = Field(description="Client of the API key, or `cli:` and an account name.", examples=["shop"])
+    client: str = Field(description="Client of the API key, or `cli:` and the name of the person.", examples=["shop"])
     key_id: UUID | None = Field(description="The API key; null for the command line.")
     address: str = Field(description="Network address; for the command line its host.", examples=["10.0.0.7"])
     why: str = Field(

@@ -391,7 +391,7 @@ class RequestEntry(TypedDict):
     at: str  # Time of the entry, by the database's clock.
     kind: Literal["request"]  # The kind of this entry. New kinds may be added.
     action: str  # refund, capture, cancel, open_payment, or a command of an operator.
-    client: str  # Client of the API key, or `cli:` and an account name.
+    client: str  # Client of the API key, or `cli:` and the name of the person.
     key_id: str | None  # The API key; null for the command line.
     address: str  # Network address; for the command line its host.
     why: str  # The requester's reason; empty if none was given.
