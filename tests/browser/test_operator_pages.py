@@ -47,7 +47,7 @@ class Pages:
     def log_in(self, person: str, *roles: str, **options: Any) -> Page:
         """Open a browser in which a person is logged in by a one-time link."""
         words = [word for role in roles for word in ("--role", role)]
-        command = [COMMAND, "pages", "login", "--person", person, *words]
+        command = [str(COMMAND), "pages", "login", "--person", person, *words]
         link = subprocess.run(command, env=self.env, check=True, capture_output=True, text=True).stdout.strip()
         page = self.stack.enter_context(opened(self.browser, **options))
         page.goto(link)

@@ -240,6 +240,31 @@ async def test_list_of_payments_pages_filters_and_exports(pages: ServedPages) ->
     assert "o-59" in first
     assert "o-59" not in second
     assert (await grace.get("/payments?status=failed")).body.count(b'data-label="Order"') == 0
+    assert (await grace.get("/payments?since=2020-01-01&until=2099-12-31")).body.count(b'data-label="Order"') == 50
+    assert (await grace.get("/payments?until=2020-01-01")).body.count(b'data-label="Order"') == 0
     rows = (await asyncio.to_thread(grace.download, "/payments.csv?status=succeeded")).splitlines()
     assert len(rows) == 61
     assert rows[0].startswith("id,order_id,")
+
+
+async def test_every_filter_of_every_list_opens(pages: ServedPages) -> None:
+    payment = await pages.paid()
+    grace = await pages.log_in("grace", "finance")
+    await refund(grace, payment, "5.00")
+    days = "since=2020-01-01&until=2099-12-31"
+    for path in (
+        f"/payments?status=succeeded&currency=eur&{days}",
+        f"/refunds?status=pending&{days}",
+        f"/disputes?status=needs_response&{days}",
+        "/disputes?all=yes",
+        f"/audit?who=pages:grace&{days}",
+        f"/audit?action=refund&{days}",
+        f"/audit?payment={payment}",
+        "/exports",
+    ):
+        answer = await grace.get(path)
+        assert answer.status == HTTPStatus.OK, (path, answer.body)
+        if "disputes" not in path and path != "/exports":
+            assert b"No " not in answer.body.partition(b'<main id="content"')[2].partition(b"<footer")[0], path
+    for name in ("payments", "refunds", "disputes", "audit"):
+        assert await asyncio.to_thread(grace.download, f"/{name}.csv?{days}"), name

@@ -43,7 +43,7 @@ _QUARANTINE: Final = Guidance(
 _OTHER: Final = Guidance(
     "Money without a payment",
     "A provider reports money that names no payment.",
-    "Find its owner by name and amount and assign it with `payment-service bank confirm`, or transfer it back and close it.",
+    "Find its owner by name and amount and assign it with the provider's command, or return it and close it.",
     "An unmatched transfer",
 )
 _EVENTS: Final = {

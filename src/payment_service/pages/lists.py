@@ -46,10 +46,10 @@ class Listing(Generic[M]):
 def query_of(visit: Visit, model: type[Q], names: Mapping[str, str]) -> Q:
     """Read the filters of the address. `names`: parameters and the fields that they set. Raises Refusal."""
     given: dict[str, Any] = {field: visit.query(name) for name, field in names.items() if visit.query(name)}
-    if since := _day(visit.query("since")):
-        given["created_from"] = since
-    if until := _day(visit.query("until")):
-        given["created_to"] = until + timedelta(days=1)
+    if since := visit.query("since"):
+        given["created_from"] = _beginning(since)
+    if until := visit.query("until"):
+        given["created_to"] = _beginning(until, days_later=1)
     if cursor := visit.query("cursor"):
         given["cursor"] = cursor
     try:
@@ -97,8 +97,9 @@ def _address(path: str, query: str) -> str:
     return f"{path}?{query}" if query else path
 
 
-def _day(text: str) -> datetime | None:
+def _beginning(day: str, *, days_later: int = 0) -> str:
+    """Return the beginning of a day, or of a later one, as the lists take it. Raises Refusal."""
     try:
-        return datetime.strptime(text, "%Y-%m-%d").replace(tzinfo=UTC) if text else None
-    except ValueError:
+        return (datetime.strptime(day, "%Y-%m-%d").replace(tzinfo=UTC) + timedelta(days=days_later)).isoformat()
+    except (ValueError, OverflowError):
         raise Refusal(RefusalReason.INVALID, "Write a day as 2026-12-31.") from None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from payment_service.contracts.api import STATUSES, Payment
 from payment_service.db.search import search
@@ -46,8 +46,8 @@ async def _search(visit: Visit, words: str) -> Response:
     return _page(visit, [hit.payment for hit in found.data], words=words, matched=matched, more=found.has_more)
 
 
-def _page(visit: Visit, rows: list[Payment], **context: object) -> Response:
-    shared = {
+def _page(visit: Visit, rows: list[Payment], **context: Any) -> Response:
+    shared: dict[str, Any] = {
         "words": "",
         "given": dict.fromkeys((*_FILTERS, "since", "until"), ""),
         "matched": {},
