@@ -11,7 +11,7 @@ COMPOSE = docker compose
 COMPILE = $(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --no-header
 
-.PHONY: help install demo test test-faults test-sandbox test-planted test-week fuzz mutants test-kafka test-browser test-clients test-asyncapi test-openapi test-scale check reference release release-check fmt docs bench shots lock \
+.PHONY: help install demo test test-faults test-sandbox test-planted test-week fuzz mutants test-kafka test-browser test-clients test-asyncapi test-openapi test-npm test-examples test-scale check reference release release-check fmt docs bench shots lock \
 	image image-test nginx-config-test test-nginx test-postgres test-alerts test-deploy payment-service-logs payment-service-restart test-payment-webhook
 .DEFAULT_GOAL := help
 
@@ -29,7 +29,9 @@ help:
 	@echo 'make image-test              build the image and test its containers against real parts (needs Docker or Podman, else exits 4)'
 	@echo 'make test-clients            test the sandbox with clients for Node, Go and Java (exits 4 if one is missing)'
 	@echo 'make test-asyncapi           read asyncapi.yaml with the parser of AsyncAPI (needs Node.js and npm, else exits 4)'
-	@echo 'make test-openapi            compile and use a TypeScript client made from openapi.json (needs Node.js and npm, else exits 4)'
+	@echo 'make test-openapi            lint openapi.json with Redocly and Spectral (needs Node.js and npm, else exits 4)'
+	@echo 'make test-npm                build and pack the npm package, install it alone and use it (needs Node.js and npm, else exits 4)'
+	@echo 'make test-examples           run the order services in Python, Node, Go and Java on Apache Kafka (exits 4 if one is missing)'
 	@echo 'make test-alerts             make twelve faults and let a real Prometheus fire the alerts (else exits 4); about 5 minutes'
 	@echo 'make test-nginx              test deploy/nginx with a real nginx between the sandbox and the service (else exits 4)'
 	@echo 'make test-postgres           test failover, PgBouncer and a full disk on the PostgreSQL of the system (else exits 4)'
@@ -38,7 +40,7 @@ help:
 	@echo 'make payment-service-logs    follow the log of the service that compose.yaml runs'
 	@echo 'make payment-service-restart restart it, and nginx with it'
 	@echo 'make test-payment-webhook    send it a signed webhook for its latest payment; ARGS=ORDER_ID for another'
-	@echo 'make fuzz                    send 20,000 requests generated from openapi.json to a running service; the suite sends 2,000'
+	@echo 'make fuzz                    send 20,000 requests generated from openapi.json to a running service; the suite sends 1,000'
 	@echo 'make mutants                 check that the tests detect known defects (minutes); ARGS="lock-skipped" selects some'
 	@echo 'make test-scale              fail if a read or a loop walks a million skewed payments; ARGS="--payments 10000000"'
 	@echo 'make check                   check lint, format, types, import directions and prose'
@@ -92,8 +94,14 @@ test-clients: install
 test-asyncapi:
 	@scripts/test-asyncapi
 
-test-openapi: install
-	@scripts/test-openapi $(ARGS)
+test-openapi:
+	@scripts/test-openapi
+
+test-npm: install
+	@scripts/test-npm $(ARGS)
+
+test-examples: install
+	@scripts/test-examples $(ARGS)
 
 nginx-config-test:
 	@scripts/with-nginx scripts/nginx-config-test
@@ -132,7 +140,7 @@ check: install
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
-	$(BIN)/mypy --python-version 3.10 packages/payment-service-events/src # the oldest that mypy knows
+	$(BIN)/mypy --python-version 3.10 packages/payment-service-events/src packages/payment-service-client/src # the oldest that mypy knows
 	$(BIN)/lint-imports
 	$(BIN)/python -m scripts.count_prose
 
@@ -157,6 +165,7 @@ docs: install
 	$(BIN)/python -m scripts.document_events
 	$(BIN)/python -m scripts.document_commands
 	$(BIN)/python -m scripts.document_api
+	$(BIN)/python -m scripts.generate_client
 	$(BIN)/python -m scripts.document_invariants
 
 bench: install

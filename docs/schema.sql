@@ -17,9 +17,7 @@ CREATE FUNCTION in_major_units(minor bigint, currency text)
  RETURNS numeric
  LANGUAGE sql
  IMMUTABLE PARALLEL SAFE
-AS $function$
-    SELECT round(minor / power(10::numeric, currency_decimals(currency)), currency_decimals(currency))
-$function$;
+RETURN round(((minor)::numeric / power((10)::numeric, (currency_decimals(currency))::numeric)), currency_decimals(currency));
 
 -- The status of a payment as the API returns it. refunded and partially_refunded are derived from amounts and never stored.
 CREATE FUNCTION derived_status(status text, captured bigint, refunded bigint)
@@ -224,6 +222,8 @@ CREATE TABLE refunds (
     status             text        NOT NULL,
     reason             text        NOT NULL DEFAULT '',
     failure_code       text        NOT NULL DEFAULT '',  -- Why the refund failed, in the words of the provider; empty if it did not.
+    bank_reference     text,  -- The reference by which the bank of the customer finds the refund (ARN). NULL until the provider reports it.
+    expected_at        timestamptz,  -- When the customer has the money at the latest, as the provider promises it. NULL: it promises no time.
     external           boolean     NOT NULL,  -- Created at the provider, not requested through this service.
     client             text,  -- The API key or person that requested the refund. Kept for good, so that the same request never refunds twice.
     idempotency_key    text,
@@ -243,6 +243,8 @@ CREATE TABLE refunds (
     CONSTRAINT refunds_status_is_known CHECK (status = ANY (ARRAY['pending', 'requires_action', 'succeeded', 'failed', 'canceled']))
 );
 CREATE INDEX refunds_of_payment ON refunds (payment_id, created_at, id);
+CREATE INDEX refunds_by_status ON refunds (status, created_at, id);
+CREATE INDEX refunds_of_bank_reference ON refunds (bank_reference) WHERE bank_reference IS NOT NULL;
 CREATE UNIQUE INDEX refunds_one_row_per_refund ON refunds (provider, provider_refund_id) WHERE provider_refund_id IS NOT NULL;
 CREATE INDEX refunds_by_time ON refunds (created_at, id);
 
@@ -257,6 +259,7 @@ CREATE TABLE disputes (
     status              text        NOT NULL,  -- The word of the provider, which may be newer than this version.
     reason              text        NOT NULL,
     evidence_due_at     timestamptz,  -- Until when the provider accepts evidence. NULL: it does not ask for any.
+    answer_by           timestamptz NOT NULL GENERATED ALWAYS AS (COALESCE(evidence_due_at, '9998-01-01 00:00:00+00'::timestamptz)) STORED,  -- The order of disputes that need a response: those without a deadline come last.
     funds_withdrawn     boolean     NOT NULL DEFAULT true,  -- Whether the bank has the money. For a status that does not say it: what the fields of the provider say.
     fact_rank           smallint    NOT NULL,  -- Key of the latest applied fact, as in payments.
     fact_at             bigint      NOT NULL,  -- The clock of the provider, in seconds since 1970.
@@ -272,7 +275,8 @@ CREATE TABLE disputes (
     CONSTRAINT disputes_status_is_a_word CHECK (status ~ '^[a-z0-9_]{1,64}$')
 );
 CREATE INDEX disputes_of_payment ON disputes (payment_id, created_at, id);
-CREATE INDEX disputes_to_answer ON disputes (evidence_due_at) WHERE status ~~ '%needs_response';
+CREATE INDEX disputes_by_status ON disputes (status, created_at, id);
+CREATE INDEX disputes_to_answer ON disputes (answer_by, id) WHERE status ~~ '%needs_response';
 CREATE INDEX disputes_by_time ON disputes (created_at, id);
 
 -- Records to be published, written in the transaction of the change. Only inserted into. Partitioned by week of created_at; kept for 7 days.
@@ -375,21 +379,6 @@ CREATE TABLE order_cancellations (
 );
 CREATE INDEX order_cancellations_due ON order_cancellations (due_at) WHERE due_at IS NOT NULL;
 
--- Keys of the HTTP API. Only their hashes are stored.
-CREATE TABLE api_keys (
-    id         uuid        NOT NULL DEFAULT gen_random_uuid(),
-    client     text        NOT NULL,  -- The name under which requests with this key appear in the audit.
-    prefix     text        NOT NULL,  -- First characters of the key, to recognize it by. Not secret.
-    hash       bytea       NOT NULL,  -- SHA-256 of the key.
-    scopes     text[]      NOT NULL,
-    created_at timestamptz NOT NULL DEFAULT now(),
-    revoked_at timestamptz,
-    CONSTRAINT api_keys_pkey PRIMARY KEY (id),
-    CONSTRAINT api_keys_hash_is_unique UNIQUE (hash),
-    CONSTRAINT api_keys_hash_is_sha256 CHECK (octet_length(hash) = 32),
-    CONSTRAINT api_keys_scopes_are_known CHECK (scopes <@ ARRAY['read', 'checkout', 'refund', 'admin'] AND cardinality(scopes) > 0)
-);
-
 -- Stored responses by Idempotency-Key, so that a repeated request gets the same response. Kept for 48 h; 24 h are promised.
 CREATE TABLE idempotency_keys (
     client      text        NOT NULL,
@@ -411,10 +400,15 @@ CREATE TABLE audit (
     address    text        NOT NULL DEFAULT '',  -- IP address of the caller; empty for the command line.
     action     text        NOT NULL,
     payment_id uuid,
+    why        text        NOT NULL DEFAULT '',  -- Why, in the words of the requester; empty if not given.
     detail     jsonb       NOT NULL DEFAULT '{}'::jsonb,
-    CONSTRAINT audit_pkey PRIMARY KEY (id)
+    CONSTRAINT audit_pkey PRIMARY KEY (id),
+    CONSTRAINT audit_why_is_a_line CHECK (length(why) <= 500)
 );
 CREATE INDEX audit_of_payment ON audit (payment_id) WHERE payment_id IS NOT NULL;
+CREATE INDEX audit_by_time ON audit (at, id);
+CREATE INDEX audit_by_client ON audit (client, at, id);
+CREATE INDEX audit_by_action ON audit (action, at, id);
 
 -- Signs the cursors of lists. Created by the migration, so that all replicas share it without configuration. One row.
 CREATE TABLE cursor_key (
@@ -451,6 +445,88 @@ CREATE TABLE schema_minimum (
     revision integer NOT NULL,
     CONSTRAINT schema_minimum_pkey PRIMARY KEY (id),
     CONSTRAINT schema_minimum_is_one_row CHECK (id)
+);
+
+-- Attempts of customers to pay, as the provider reported them. Nothing is decided by them. Amounts are in minor units.
+CREATE TABLE payment_attempts (
+    payment_id          uuid        NOT NULL,
+    name                text        NOT NULL,  -- The id of the charge at the provider, else of the event that reported a decline without a charge.
+    provider            text        NOT NULL,
+    provider_charge_id  text,
+    status              text        NOT NULL,
+    amount              bigint      NOT NULL,
+    currency            text        NOT NULL,
+    decline_code        text,  -- Why it was declined, in the words of the provider. NULL: it was not.
+    decline_reason      text,  -- Why it was declined, as a sentence for the customer.
+    payment_method_id   text,
+    payment_method_type text,
+    card_brand          text,
+    card_last4          text,  -- The last four digits of the card or account. No other digit is ever stored.
+    card_funding        text,  -- credit, debit, prepaid or unknown.
+    card_country        text,  -- Country of the issuer, ISO 3166-1.
+    card_wallet         text,  -- The wallet that held the card, such as apple_pay. NULL: none.
+    receipt_url         text,
+    occurred_at         timestamptz NOT NULL,  -- The clock of the provider.
+    created_at          timestamptz NOT NULL DEFAULT now(),
+    CONSTRAINT payment_attempts_pkey PRIMARY KEY (payment_id, name),
+    CONSTRAINT payment_attempts_amount_in_range CHECK (amount >= 0 AND amount <= '999999999999'::bigint),
+    CONSTRAINT payment_attempts_currency_is_lower_case CHECK (currency ~ '^[a-z]{3}$'),
+    CONSTRAINT payment_attempts_last4_is_no_card_number CHECK (card_last4 ~ '^[0-9A-Z]{1,4}$'),
+    CONSTRAINT payment_attempts_status_is_known CHECK (status = ANY (ARRAY['pending', 'declined', 'succeeded']))
+);
+CREATE INDEX payment_attempts_of_charge ON payment_attempts (provider_charge_id) WHERE provider_charge_id IS NOT NULL;
+CREATE INDEX payment_attempts_of_card ON payment_attempts (card_last4, in_major_units(amount, currency), occurred_at, payment_id) WHERE card_last4 IS NOT NULL;
+
+-- Keys of the HTTP API. Only their hashes are stored.
+CREATE TABLE api_keys (
+    id                     uuid        NOT NULL DEFAULT gen_random_uuid(),
+    family                 uuid        NOT NULL DEFAULT gen_random_uuid(),  -- Shared by a key and those that replaced it, so that a rotation does not restart the limits of a day.
+    client                 text        NOT NULL,  -- The name under which requests with this key appear in the audit.
+    prefix                 text        NOT NULL,  -- First characters of the key, to recognize it by. Not secret.
+    hash                   bytea       NOT NULL,  -- SHA-256 of the key.
+    scopes                 text[]      NOT NULL,
+    networks               cidr[]      NOT NULL DEFAULT '{}'::cidr[],  -- Addresses that may use the key; empty: every address.
+    requests_per_second    integer,  -- Per process of the service. NULL: no limit.
+    refunds_per_day        integer,  -- Refunds per day, UTC, of the family. NULL: no limit.
+    refund_amounts_per_day jsonb       NOT NULL DEFAULT '{}'::jsonb,  -- Sum of refunds per day, UTC, of the family: minor units by currency. Empty: no limit; otherwise no other currency.
+    refund_amounts_max     jsonb       NOT NULL DEFAULT '{}'::jsonb,  -- The largest single refund: minor units by currency. Empty: no limit; otherwise no other currency.
+    created_at             timestamptz NOT NULL DEFAULT now(),
+    expires_at             timestamptz,
+    last_used_at           timestamptz,  -- Accurate to a minute or two. NULL: never.
+    revoked_at             timestamptz,
+    CONSTRAINT api_keys_pkey PRIMARY KEY (id),
+    CONSTRAINT api_keys_hash_is_unique UNIQUE (hash),
+    CONSTRAINT api_keys_hash_is_sha256 CHECK (octet_length(hash) = 32),
+    CONSTRAINT api_keys_refunds_per_day_is_not_negative CHECK (refunds_per_day >= 0),
+    CONSTRAINT api_keys_requests_per_second_is_positive CHECK (requests_per_second > 0),
+    CONSTRAINT api_keys_scopes_are_known CHECK (scopes <@ ARRAY['read', 'checkout', 'refund', 'admin'] AND cardinality(scopes) > 0)
+);
+
+-- Refunds requested with a limited API key, per day. Its row is the lock of concurrent refunds.
+CREATE TABLE api_key_refunds (
+    family  uuid    NOT NULL,
+    day     date    NOT NULL,  -- Day in UTC, by the database's clock.
+    refunds integer NOT NULL,
+    amounts jsonb   NOT NULL,  -- Minor units by currency.
+    CONSTRAINT api_key_refunds_pkey PRIMARY KEY (family, day)
+);
+
+-- Entries of audit that the next seal covers. Inserted with the entry, deleted with its link.
+CREATE TABLE audit_unsealed (
+    audit_id bigint NOT NULL,
+    CONSTRAINT audit_unsealed_pkey PRIMARY KEY (audit_id)
+);
+
+-- The hash chain over audit. Only inserted into.
+CREATE TABLE audit_chain (
+    position  bigint      NOT NULL,  -- From 1, without gaps.
+    audit_id  bigint      NOT NULL,
+    hash      bytea       NOT NULL,  -- SHA-256 of the previous hash and the entry (docs/decisions/0017-audit-chain.md).
+    sealed_at timestamptz NOT NULL DEFAULT now(),
+    CONSTRAINT audit_chain_pkey PRIMARY KEY ("position"),
+    CONSTRAINT audit_chain_one_link_per_entry UNIQUE (audit_id),
+    CONSTRAINT audit_chain_hash_is_sha256 CHECK (octet_length(hash) = 32),
+    CONSTRAINT audit_chain_position_counts_from_1 CHECK ("position" >= 1)
 );
 
 -- Runs of reconciliation. At most one runs; another process resumes it after its lease has ended.
@@ -650,11 +726,16 @@ CREATE VIEW payments_decimal AS
 CREATE VIEW refunds_decimal AS
  SELECT id,
     payment_id,
+    ( SELECT payments.order_id
+           FROM payments
+          WHERE payments.id = payment_id) AS order_id,
     status,
     in_major_units(amount, currency) AS amount,
     currency,
     reason,
     failure_code,
+    bank_reference,
+    expected_at,
     external,
     provider,
     provider_refund_id,
@@ -667,11 +748,15 @@ CREATE VIEW refunds_decimal AS
 CREATE VIEW disputes_decimal AS
  SELECT id,
     payment_id,
+    ( SELECT payments.order_id
+           FROM payments
+          WHERE payments.id = payment_id) AS order_id,
     status,
     in_major_units(amount, currency) AS amount,
     currency,
     reason,
     evidence_due_at AS evidence_due_by,
+    answer_by,
     provider,
     provider_dispute_id,
     created_at,

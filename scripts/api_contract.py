@@ -29,7 +29,7 @@ def parts(document: Schema) -> dict[str, Schema]:
     components = document["components"]["schemas"]
     for side in (_READS, _WRITES):
         roots = [schema for name, schema in found.items() if name.endswith(side)]
-        found |= {name + side: components[name] for name in _reached(roots, components)}
+        found |= {name + side: components[name] for name in reached(roots, components)}
     if "Problem" in components:
         found["Problem" + _WRITES] = components["Problem"]
     return found
@@ -56,7 +56,7 @@ def _given(operation: Schema) -> Schema:
     return {"type": "object", "required": list(fields), "properties": fields}
 
 
-def _reached(roots: list[Schema], components: Schema) -> set[str]:
+def reached(roots: list[Schema], components: Schema) -> set[str]:
     """Return the names of all objects in these schemas, at any depth."""
     found: set[str] = set()
     waiting = [name for root in roots for name in _named(root)]

@@ -1,9 +1,9 @@
-"""Write what Stripe has and the sandbox lacks, from Stripe's own description (spec3.json of github.com/stripe/openapi).
+"""List the parts of Stripe's API that the sandbox lacks. It answers "valid at Stripe, not covered", not "unknown".
 
     STRIPE_OPENAPI=…/spec3.json .venv/bin/python -m scripts.derive_not_covered
 
-The sandbox answers such requests with "valid at Stripe, not covered here" instead of "unknown". Run the script after you
-add an operation, a parameter or an expandable field to the sandbox, with a whole description: an extract lacks endpoints.
+The source is Stripe's own description, https://github.com/stripe/openapi. An extract lacks endpoints. Run the script after
+you add an operation or a parameter to the sandbox.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ Spec = Mapping[str, Any]
 
 
 def endpoints_of(description: Spec) -> dict[str, str]:
-    """Return the methods of each of Stripe's paths that the sandbox does not serve, as `GET POST`."""
+    """Return the methods that the sandbox lacks, by path: `GET POST`."""
     served = {(operation.method.lower(), placeholders_alike(operation.path)) for operation in OPERATIONS}
     found: dict[str, str] = {}
     for path, item in sorted(description["paths"].items()):
@@ -54,13 +54,13 @@ def endpoints_of(description: Spec) -> dict[str, str]:
 
 
 def parameters_of(description: Spec) -> dict[str, list[str]]:
-    """Return the parameters and values that the sandbox lacks, by operation: `a[b]`, `a[][b]`, `a[b]=value`."""
+    """Return the parameters that the sandbox lacks, by operation. Notation: `a[b]`, `a[][b]`, `a[b]=value`."""
     found = {one.name: lacking_in(one, described_parameters(description, one) or {}) for one in OPERATIONS}
     return {name: lacking for name, lacking in found.items() if lacking}
 
 
 def described_parameters(description: Spec, operation: Operation) -> dict[str, Any] | None:
-    """Return the schemas of an operation's parameters; None if the description lacks the operation."""
+    """Return the schemas of an operation's parameters; None without the operation."""
     for path, item in description["paths"].items():
         if placeholders_alike(path) == placeholders_alike(operation.path) and operation.method.lower() in item:
             described = item[operation.method.lower()]
@@ -98,7 +98,7 @@ def _flat(schemas: list[Any]) -> list[Any]:
 
 
 def expansions_of(description: Spec) -> dict[str, list[str]]:
-    """Return the fields of each object that can be expanded at Stripe only."""
+    """Return the fields that only Stripe expands, by object."""
     schemas = description["components"]["schemas"]
     fields = {kind: schemas.get(kind, {}).get("x-expandableFields", ()) for kind in KINDS}
     return {kind: sorted(name for name in fields[kind] if not is_expandable(kind, name)) for kind in KINDS}

@@ -12,12 +12,17 @@ from pydantic import BaseModel
 from payment_service import cli
 from payment_service.bank_transfer import contracts as bank_transfer
 from payment_service.contracts import operators
-from payment_service.contracts.api import Payment, Refund
+from payment_service.contracts.api import AuditEntry, Dispute, Page, Payment, Refund, SearchResult
 
 PAGE: Final = Path(__file__).resolve().parents[1] / "docs" / "cli.md"
 # The model that each command prints with --json.
 MODELS: Final[dict[str, type[BaseModel]]] = {
     "show": operators.Cases,
+    "search": SearchResult,
+    "payments list": Page[Payment],
+    "refunds list": Page[Refund],
+    "disputes list": Page[Dispute],
+    "audit list": Page[AuditEntry],
     "refund": Refund,
     "capture": Payment,
     "cancel": Payment,
@@ -59,8 +64,15 @@ error. Control characters are escaped, so output cannot control a terminal.
 
 **Changes happen once.** Each change has a key, which is printed. The same command with that `--key` has no second effect,
 whoever runs it. `refund`, `capture` and `cancel` derive the key from action, payment and amount. So a command that is repeated
-by accident, or by two operators with one ticket, refunds once. To repeat a change on purpose, give your own key. The table
-`audit` records each change with your user name. Commands that move money ask first; use `--yes` in scripts.
+by accident, or by two operators with one ticket, refunds once. To repeat a change on purpose, give your own key. Commands
+that move money ask first; use `--yes` in scripts.
+
+**The audit names you.** Each change is recorded with a person: `--as`, else `PAYMENT_SERVICE_AS`, else the login of your terminal
+(also behind `sudo` and `su`). In a container all processes run under one account, which names nobody. If nothing names you, the
+command asks on a terminal, and refuses without one. `--why` records your reason. `audit list` and `show` show both.
+
+**Lists** have `--csv` for all entries of the filter (RFC 4180, UTF-8). A cell that a spreadsheet would run as a formula begins with
+an apostrophe. The cursors are those of the API.
 
 **Set `DEPLOYMENT`** as for the service. A command refuses to change the database of another deployment.
 

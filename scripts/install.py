@@ -28,7 +28,10 @@ pip = bool(importlib.util.find_spec("ensurepip"))
 print(json.dumps([list(sys.version_info[:2]), sysconfig.get_config_var("CONFIG_ARGS") or "", sys.base_prefix, pip]))
 """
 # The distributions beside the service itself.
-PACKAGES = tuple(f"packages/{name}" for name in ("payment-service-events", "stripe-sandbox", "payment-service-demo"))
+PACKAGES = tuple(
+    f"packages/{name}"
+    for name in ("payment-service-events", "payment-service-client", "stripe-sandbox", "payment-service-demo")
+)
 # Packages that only some tests need, by the name of their list in requirements/.
 EXTRAS = {"browser": "Playwright", "deploy": "the schemas of Kubernetes"}
 

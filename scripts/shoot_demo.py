@@ -1,4 +1,4 @@
-"""Photograph the demo's shop for the README (`make shots`): a declined customer is about to pay with another card."""
+"""Photograph the demo's shop (`make shots`): a declined customer pays with another card, then looks on a phone."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ COMMAND: Final = Path(sys.executable).with_name("payment-service")
 LAST_LINE: Final = "It stays up; Ctrl-C ends it.\n"
 WIDTH_PX: Final = 1_120
 HEIGHT_PX: Final = 780
+PHONE_WIDTH_PX: Final = 390
 
 
 def main() -> None:
@@ -32,6 +33,13 @@ def main() -> None:
         page.get_by_text("payments.failed").wait_for()
         form.get_by_role("button", name="3-D Secure", exact=True).click()
         page.screenshot(path=FOLDER / "demo-shop.png", animations="disabled")
+        page.get_by_role("button", name="Pay 74.00 EUR").click()
+        page.frame_locator("dialog iframe").get_by_role("button", name="Complete").click()
+        page.get_by_text("payments.succeeded").wait_for()
+        page.get_by_role("heading", name="Thank you!").wait_for()
+        page.screenshot(path=FOLDER / "demo-shop-paid.png", animations="disabled")
+        page.set_viewport_size({"width": PHONE_WIDTH_PX, "height": HEIGHT_PX})
+        page.screenshot(path=FOLDER / "demo-shop-phone.png", animations="disabled", full_page=True)
 
 
 @contextmanager

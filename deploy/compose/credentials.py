@@ -16,6 +16,7 @@ USERS: Final = {
     "admin": "postgres",
     "owner": "payments_owner",
     "service": "payments_service",
+    "operator": "payments_operator",
     "reader": "payments_reader",
 }
 

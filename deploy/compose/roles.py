@@ -1,4 +1,4 @@
-"""Create the three database roles if they are missing, and set the passwords that credentials.py created.
+"""Create the database roles if they are missing, and set the passwords that credentials.py created.
 
 The job `roles` of compose.yaml runs this at every start, as the administrator, in one transaction. `payment-service migrate
 --roles` defines the privileges, and `migrate` extends them. Passwords are set each time, in case a volume was recreated.
@@ -15,7 +15,12 @@ from psycopg import sql
 
 from payment_service.db.rights import DEFAULT_ROLES
 
-USERS: Final = {"owner": DEFAULT_ROLES.owner, "service": DEFAULT_ROLES.service, "reader": DEFAULT_ROLES.reader}
+USERS: Final = {
+    "owner": DEFAULT_ROLES.owner,
+    "service": DEFAULT_ROLES.service,
+    "operator": DEFAULT_ROLES.operator,
+    "reader": DEFAULT_ROLES.reader,
+}
 
 
 def main(folder: Path) -> None:

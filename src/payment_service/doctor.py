@@ -28,10 +28,11 @@ from payment_service.db.gauges import partition_days_left
 from payment_service.db.maintain import AHEAD
 from payment_service.db.pool import Connection, ServicePool, open_pool
 from payment_service.db.queries import load
-from payment_service.db.rights import Roles, compare_role
+from payment_service.db.rights import Roles
 from payment_service.db.schema import schema_problem
 from payment_service.db.server import UnusableDatabase
 from payment_service.db.writable import write_problem
+from payment_service.doctor_authority import check_audit, check_keys, check_role
 from payment_service.doctor_broker import check_broker
 from payment_service.doctor_installation import check_installation
 from payment_service.findings import Finding, Findings, Verdict
@@ -51,8 +52,6 @@ DAYS_LEFT_MIN: Final = AHEAD.days / 2
 WEBHOOK_PATH: Final = "/webhooks/stripe"
 # The response to our own call shows that the intent exists, so this event is not needed.
 TYPES_NEEDED: Final = APPLIED_TYPES - {"payment_intent.created"}
-# A role may have excess privileges on every table and partition; the first few show which kind.
-RIGHTS_SHOWN: Final = 5
 
 # The service's own kinds of items that need attention. Providers name theirs.
 _NOUNS: Final = {
@@ -136,7 +135,7 @@ async def _check_open_database(config: Config, pool: ServicePool) -> Findings:
         version = await connection.fetchval("SHOW server_version")
         yield Finding(Verdict.OK, "database", f"PostgreSQL {version} answers and takes writes")
         yield await _check_database_clock(connection)
-        async for finding in _check_role(connection, Roles(config.db_role_prefix)):
+        async for finding in check_role(connection, Roles(config.db_role_prefix)):
             yield finding
         async for finding in _check_schema(config, connection):
             yield finding
@@ -159,6 +158,8 @@ async def _check_schema(config: Config, connection: Connection) -> Findings:
             yield Finding(Verdict.OK, "partitions", f"{table} has partitions for {left:.0f} more days")
     yield await _check_attention(connection)
     yield await _check_balance(connection)
+    yield await check_keys(connection)
+    yield await check_audit(connection)
     async for finding in _check_waiting_calls(connection):
         yield finding
     async for finding in check_installation(config, connection):
@@ -194,31 +195,6 @@ async def _check_waiting_calls(connection: Connection) -> Findings:
     for found in await waiting_calls.problems(connection):
         fix = "see PaymentCallsWaiting in docs/runbook.md; every call is retried under its own key"
         yield Finding(Verdict.FAILED, "provider", found, fix)
-
-
-async def _check_role(connection: Connection, roles: Roles) -> Findings:
-    """Report missing privileges as a failure, and excess ones as a warning: a stolen password would grant them too."""
-    if (role := await compare_role(connection)) is None:
-        return
-    if role.missing:
-        fix = f"run `payment-service migrate` as the owner to grant them to {roles.service}, and serve as that role"
-        yield Finding(Verdict.FAILED, "role", f"{role.name} is missing {_few(role.missing)}", fix)
-    excess = [
-        *(["superuser privileges"] if role.superuser else []),
-        *(["ownership of the tables"] if role.owner and not role.superuser else []),
-        *(["CREATE in the schema"] if role.may_create and not role.owner else []),
-        *([] if role.owner else role.excess),
-    ]
-    if excess:
-        fix = f"serve as {roles.service}; `payment-service migrate --roles` prints its SQL"
-        yield Finding(Verdict.WARNING, "role", f"{role.name} has excess privileges: {_few(excess)}", fix)
-    if not role.missing and not excess:
-        yield Finding(Verdict.OK, "role", f"{role.name} has the privileges it needs, and no more")
-
-
-def _few(rights: list[str]) -> str:
-    more = len(rights) - RIGHTS_SHOWN
-    return ", ".join(rights[:RIGHTS_SHOWN]) + (f" and {more} more" if more > 0 else "")
 
 
 async def _check_database_clock(connection: Connection) -> Finding:

@@ -21,7 +21,7 @@ from tests.support.service import services
 from tests.support.shop import shops
 
 JOBS: Final = ("credentials", "roles", "migrate", "topics")
-LOGINS: Final = ("login-admin", "login-owner", "login-reader", "login-service")
+LOGINS: Final = ("login-admin", "login-operator", "login-owner", "login-reader", "login-service")
 WHO: Final = "SELECT DISTINCT usename FROM pg_stat_activity WHERE datname = 'payments' AND pid <> pg_backend_pid()"
 
 
@@ -113,7 +113,7 @@ def test_a_second_start_keeps_passwords_and_replaces_a_lost_one(project: Project
     up(project, postgres)
     after = {name: (project.volume(name) / "password").read_text() for name in LOGINS}
     assert [name for name in LOGINS if before[name] != after[name]] == ["login-service"]
-    for login in ("admin", "owner", "service", "reader"):
+    for login in ("admin", "owner", "service", "operator", "reader"):
         with session(project, login) as connection:
             connection.execute("SELECT")
     with session(project, "admin") as admin:
@@ -131,6 +131,7 @@ def test_only_the_two_jobs_that_create_roles_get_several_logins() -> None:
         "payment-service": ["login-service"],
         "migrate": ["login-owner"],
         "maintain": ["login-owner"],
+        "operator": ["login-operator"],
         "roles": list(LOGINS),
         "credentials": list(LOGINS),
         "postgres": ["login-admin"],

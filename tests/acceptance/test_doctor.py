@@ -177,6 +177,36 @@ def test_a_checkout_scope_without_a_publishable_key_is_a_warning(env: dict[str, 
     assert checkout_lines(STRIPE_PUBLISHABLE_KEY="pk_test_suite") == []
 
 
+def test_keys_that_end_soon_are_a_warning(env: dict[str, str], database_dsn: str) -> None:
+    """Not those that a rotation has replaced."""
+    with psycopg.connect(database_dsn) as connection:
+        connection.execute(
+            "INSERT INTO api_keys (client, prefix, hash, scopes, family, created_at, expires_at) VALUES "
+            "('shop', 'psk_1', sha256('1'), '{read}', gen_random_uuid(), now(), now() + interval '6 days'), "
+            "('page', 'psk_2', sha256('2'), '{read}', gen_random_uuid(), now(), now() + interval '8 days'), "
+            "('jobs', 'psk_3', sha256('3'), '{read}', '00000000-0000-4000-8000-000000000000', now(), now() + interval '1 day'), "
+            "('jobs', 'psk_4', sha256('4'), '{read}', '00000000-0000-4000-8000-000000000000', now() + interval '1 s', NULL)"
+        )
+    [[verdict, found]] = [line for line in examine(env)[1] if line[1].startswith("api keys")]
+    assert (verdict, "psk_1… of shop at " in found, "psk_2" in found, "psk_3" in found) == (
+        "warning",
+        True,
+        False,
+        False,
+    )
+
+
+def test_an_audit_that_no_process_seals_is_a_failure(env: dict[str, str], database_dsn: str) -> None:
+    with psycopg.connect(database_dsn) as connection:
+        connection.execute(
+            "WITH written AS (INSERT INTO audit (at, client, action) VALUES (now() - interval '2 min', 'x', 'refund') RETURNING id) "
+            "INSERT INTO audit_unsealed SELECT id FROM written"
+        )
+    code, lines = examine(env)
+    found = "audit       1 entry waits for longer than a minute to be sealed → run a process of `serve` with the role dispatch"
+    assert (code, failures(lines)) == (1, [found])
+
+
 def role_lines(lines: list[list[str]]) -> list[str]:
     return [f"{verdict}: {rest.removeprefix('role').strip()}" for verdict, rest in lines if rest.startswith("role ")]
 
@@ -195,7 +225,7 @@ def test_missing_privileges_are_named_and_granted_by_migrate(
         code, lines = examine(env)
         assert code == 1
         [line] = role_lines(lines)
-        assert line.startswith(f"failed: {role} is missing SELECT on alembic_version, INSERT on api_keys, ")
+        assert line.startswith(f"failed: {role} is missing SELECT on alembic_version, INSERT on api_key_refunds, ")
         assert "more → run `payment-service migrate` as the owner" in line
         database.migrate(database_dsn)
         code, lines = examine(env)
@@ -206,12 +236,15 @@ def test_excess_privileges_are_a_warning(env: dict[str, str], database: Database
     role = database.roles.service
     with psycopg.connect(database_dsn, autocommit=True) as owner:
         owner.execute(f"GRANT UPDATE, DELETE ON audit TO {role}".encode())
+        owner.execute(f"GRANT INSERT ON api_keys TO {role}".encode())
+        owner.execute(f"GRANT UPDATE (amount) ON payments TO {role}".encode())
         owner.execute(f"GRANT CREATE ON SCHEMA public TO {role}".encode())
         code, lines = examine(env)
         assert code == 0
         [line] = role_lines(lines)
         assert line.startswith(
-            f"warning: {role} has excess privileges: CREATE in the schema, DELETE on audit, UPDATE on audit → "
+            f"warning: {role} has excess privileges: CREATE in the schema, INSERT on api_keys, DELETE on audit, "
+            "UPDATE on audit, UPDATE (amount) on payments → "
         )
 
 

@@ -14,6 +14,7 @@ import pytest
 
 from tests.sandbox.conftest import Receiver
 from tests.support.sandbox import SandboxProcess
+from tests.support.shop_page import ShopPages
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, ConsoleMessage, Page, Response
@@ -23,6 +24,7 @@ collect_ignore_glob = [] if importlib.util.find_spec("playwright") else ["test_*
 
 TIMEOUT_MS = 15_000
 HOSTS = {"127.0.0.1", "localhost"}
+BLANK_PAGE = '<!doctype html><title>Shop</title><form><div id="card"></div></form><script src="{base}/v3/"></script>'
 
 
 @contextmanager
@@ -104,3 +106,18 @@ def receiver() -> Iterator[Receiver]:
     receiver = Receiver()
     yield receiver
     receiver.close()
+
+
+@pytest.fixture
+def shop_pages() -> Iterator[ShopPages]:
+    """A shop's web server."""
+    pages = ShopPages()
+    yield pages
+    pages.close()
+
+
+@pytest.fixture
+def shop_page(shop_pages: ShopPages, page: Page, sandbox: SandboxProcess) -> Page:
+    """A page of the shop that contains only a form and the sandbox's script."""
+    page.goto(shop_pages.put("/checkout", BLANK_PAGE.format(base=sandbox.base_url)))
+    return page

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Browser, Page, expect
 
+from tests.browser.conftest import opened
 from tests.support.shop import Shop
 from tests.support.shop_page import ShopPages
 
@@ -71,6 +72,31 @@ def test_a_customer_confirms_with_the_bank(page: Page, shop: Shop, address: str,
     pay_with(page, "3-D Secure")
     page.frame_locator("dialog iframe").get_by_role("button", name=choice).click()
     expect(page.get_by_role("alert")).to_have_text(text)
+    assert ("redirect_status=succeeded" in page.url) == (choice == "Complete")
+
+
+@pytest.mark.parametrize(
+    ("choice", "status", "text"),
+    [
+        ("Complete", "succeeded", THANKS),
+        ("Fail", "failed", "Your bank did not confirm the payment. Try again, or use another card."),
+    ],
+)
+def test_a_bank_redirects_the_customer_back_to_the_page(
+    page: Page, shop: Shop, address: str, choice: str, status: str, text: str
+) -> None:
+    """A bank on a page of its own, as in an app's browser."""
+    shop.order("o-1")
+    stripe: Any = shop.sandbox.client()
+    confirmed = {"payment_method": "pm_card_authenticationRequired", "return_url": address}
+    intent = stripe.v1.payment_intents.confirm(shop.intent_of("o-1"), confirmed)
+    page.goto(intent.next_action.redirect_to_url.url)
+    page.get_by_role("button", name=choice).click()
+    page.wait_for_url(f"{address}?**redirect_status={status}")
+    expect(page.get_by_role("alert")).to_have_text(text)
+    if status == "failed":
+        pay_with(page, "Pays")
+        expect(page.get_by_role("alert")).to_have_text(THANKS)
 
 
 def test_a_customer_comes_back_from_a_bank_that_did_not_confirm(page: Page, shop: Shop, address: str) -> None:
@@ -98,10 +124,55 @@ def test_a_payment_that_ended_is_started_again(page: Page, shop: Shop, address: 
 
 def test_a_payment_that_a_bank_processes_is_waited_for(page: Page, shop: Shop, address: str) -> None:
     shop.order("o-1")
-    shop.intent_of("o-1")
-    # The next event may come at any moment, so the state is set for exactly one answer.
+    shop.wait_status("pending")
+    shop.wait_quiet()  # a late event would change the status back
     shop.execute("UPDATE payments SET status = 'processing'")
     page.goto(address)
     expect(page.get_by_role("alert")).to_have_text("Your payment is being processed.")
     shop.pay("o-1")
     expect(page.get_by_role("alert")).to_have_text(THANKS)
+
+
+def test_a_payment_that_expires_on_the_open_page_is_started_again(page: Page, shop: Shop, address: str) -> None:
+    shop.order("o-1")
+    page.goto(address)
+    expect(page.get_by_role("button", name="Pay", exact=True)).to_be_enabled()
+    shop.execute("UPDATE payments SET expires_at = now(), expiry_due_at = now()")
+    shop.wait_status("canceled")
+    pay_with(page, "Pays")
+    expect(page.get_by_role("alert")).to_have_text("This payment has ended. Start again to pay your order.")
+    expect(page.locator("#payment-element > *")).to_have_count(0)
+    page.get_by_role("button", name="Start again").click()
+    pay_with(page, "Pays")
+    expect(page.get_by_role("alert")).to_have_text(THANKS)
+
+
+def test_a_payment_that_was_paid_in_another_tab_is_not_paid_again(page: Page, shop: Shop, address: str) -> None:
+    shop.order("o-1")
+    page.goto(address)
+    expect(page.get_by_role("button", name="Pay", exact=True)).to_be_enabled()
+    shop.pay("o-1")
+    shop.wait_status("succeeded")
+    pay_with(page, "Pays")
+    expect(page.get_by_role("alert")).to_have_text(THANKS)
+    expect(page.get_by_role("button", name="Pay")).to_be_disabled()
+    assert [entry["effect"] for entry in shop.sandbox.ledger()].count("charge.captured") == 1
+
+
+def test_an_incomplete_card_is_corrected_on_the_page(page: Page, shop: Shop, address: str) -> None:
+    shop.order("o-1")
+    page.goto(address)
+    page.get_by_role("button", name="Pay", exact=True).click()
+    expect(page.get_by_role("alert")).to_have_text("Your card number is incomplete.")
+    pay_with(page, "Pays")
+    expect(page.get_by_role("alert")).to_have_text(THANKS)
+
+
+def test_the_page_fits_a_phone(browser: Browser, shop: Shop, address: str) -> None:
+    shop.order("o-1")
+    with opened(browser, viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True) as page:
+        page.goto(address)
+        pay_with(page, "3-D Secure")
+        page.frame_locator("dialog iframe").get_by_role("button", name="Complete").click()
+        expect(page.get_by_role("alert")).to_have_text(THANKS)
+        assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")

@@ -62,7 +62,7 @@ def window(request: pytest.FixtureRequest, browser: Browser, address: str) -> It
 
 
 def is_wide(window: Page) -> bool:
-    return (window.viewport_size or {"width": 0})["width"] > 1_000
+    return bool(window.viewport_size == WIDE["viewport"])
 
 
 def test_the_reference_fits_the_window_and_takes_its_colors_from_the_system(window: Page) -> None:

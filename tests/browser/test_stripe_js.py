@@ -2,88 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 import stripe
-from playwright.sync_api import Error, FrameLocator, Page, expect
+from playwright.sync_api import Error, Page, expect
 
+from tests.browser.conftest import BLANK_PAGE
+from tests.browser.stripe_page import (
+    KEY,
+    bank,
+    confirm_card_payment,
+    mount,
+    new_intent,
+    result_of,
+    start_call,
+    status_of,
+    type_card,
+)
 from tests.support.sandbox import API_KEY, SandboxProcess
 from tests.support.shop_page import ShopPages
 
 pytestmark = pytest.mark.browser
-
-KEY = "pk_test_of_the_shop"
-BLANK = '<!doctype html><title>Shop</title><form><div id="card"></div></form><script src="{base}/v3/"></script>'
-MOUNT = """([key, secret, kind]) => new Promise((ready) => {
-    window.stripe = Stripe(key);
-    window.elements = stripe.elements({clientSecret: secret});
-    window.card = elements.create(kind);
-    window.events = [];
-    for (const name of ["focus", "change", "blur", "escape"]) card.on(name, (event) => events.push([name, event]));
-    card.on("ready", () => ready());
-    card.mount("#card");
-})"""
-
-Intent = Any
-
-
-@pytest.fixture
-def shop() -> Iterator[ShopPages]:
-    """A shop's web server."""
-    shop = ShopPages()
-    yield shop
-    shop.close()
-
-
-@pytest.fixture
-def shop_page(shop: ShopPages, page: Page, sandbox: SandboxProcess) -> Page:
-    """A page of the shop that contains only a form and the sandbox's script."""
-    page.goto(shop.put("/checkout", BLANK.format(base=sandbox.base_url)))
-    return page
-
-
-def new_intent(sandbox: SandboxProcess, **more: Any) -> Intent:
-    client: Any = sandbox.client()
-    wanted = {"amount": 1000, "currency": "usd", "metadata": {"order_id": "17"}}
-    methods = {} if "automatic_payment_methods" in more else {"payment_method_types": ["card"]}
-    return client.v1.payment_intents.create({**wanted, **methods, **more})
-
-
-def status_of(sandbox: SandboxProcess, intent: Intent) -> str:
-    client: Any = sandbox.client()
-    return str(client.v1.payment_intents.retrieve(intent.id).status)
-
-
-def mount(page: Page, intent: Intent, kind: str = "card") -> FrameLocator:
-    """Mount an element and return its card form."""
-    page.evaluate(MOUNT, [KEY, intent.client_secret, kind])
-    return page.frame_locator("#card iframe")
-
-
-def type_card(form: FrameLocator, number: str = "4242424242424242") -> None:
-    form.get_by_label("card number").press_sequentially(number)
-    form.get_by_label("expiration").press_sequentially("1234")
-    form.get_by_label("CVC").press_sequentially("123")
-
-
-def confirm_card_payment(page: Page, intent: Intent) -> Any:
-    return page.evaluate("(s) => stripe.confirmCardPayment(s, {payment_method: {card}})", intent.client_secret)
-
-
-def start_call(page: Page, call: str, *arguments: Any) -> None:
-    """Start a call that waits for the customer. `result_of` returns its result."""
-    page.evaluate(f"(arguments) => {{ window.pending = ({call})(...arguments); }}", list(arguments))
-
-
-def result_of(page: Page) -> Any:
-    return page.evaluate("() => window.pending")
-
-
-def bank(page: Page) -> FrameLocator:
-    return page.frame_locator("dialog iframe")
 
 
 def test_page_of_another_origin_pays_with_confirm_card_payment(shop_page: Page, sandbox: SandboxProcess) -> None:
@@ -108,11 +49,11 @@ def test_page_of_another_origin_pays_with_confirm_payment(shop_page: Page, sandb
 
 
 def test_customer_is_redirected_to_the_return_url_after_payment(
-    shop_page: Page, sandbox: SandboxProcess, shop: ShopPages
+    shop_page: Page, sandbox: SandboxProcess, shop_pages: ShopPages
 ) -> None:
     intent = new_intent(sandbox, automatic_payment_methods={"enabled": True})
     type_card(mount(shop_page, intent, "payment"))
-    target = f"{shop.url}/thanks?order=17"
+    target = f"{shop_pages.url}/thanks?order=17"
 
     start_call(shop_page, "(url) => stripe.confirmPayment({elements, confirmParams: {return_url: url}})", target)
     shop_page.wait_for_url("**/thanks?**")
@@ -190,11 +131,13 @@ def test_server_and_page_can_use_different_host_names(shop_page: Page, sandbox: 
     assert result_of(shop_page)["paymentIntent"]["status"] == "succeeded"
 
 
-def test_page_with_stripes_recommended_csp_can_pay(shop: ShopPages, page: Page, sandbox: SandboxProcess) -> None:
+def test_page_with_stripes_recommended_csp_can_pay(shop_pages: ShopPages, page: Page, sandbox: SandboxProcess) -> None:
     """https://docs.stripe.com/security/guide#content-security-policy, with the sandbox in Stripe's place."""
     sources = "; ".join(f"{what}-src {sandbox.base_url}" for what in ("script", "frame", "connect"))
     policy = f'<meta http-equiv="Content-Security-Policy" content="default-src \'none\'; {sources}">'
-    page.goto(shop.put("/strict", BLANK.format(base=sandbox.base_url).replace("<title>", policy + "<title>")))
+    page.goto(
+        shop_pages.put("/strict", BLANK_PAGE.format(base=sandbox.base_url).replace("<title>", policy + "<title>"))
+    )
     intent = new_intent(sandbox)
     type_card(mount(page, intent), "4000002760003184")
 
@@ -219,10 +162,10 @@ def test_manual_confirmation_returns_to_the_server(shop_page: Page, sandbox: San
 
 @pytest.mark.parametrize(("button", "redirect_status"), [("Complete", "succeeded"), ("Fail", "failed")])
 def test_return_url_opens_three_d_secure_by_redirect(
-    shop_page: Page, sandbox: SandboxProcess, shop: ShopPages, button: str, redirect_status: str
+    shop_page: Page, sandbox: SandboxProcess, shop_pages: ShopPages, button: str, redirect_status: str
 ) -> None:
     more = {"payment_method": "pm_card_authenticationRequired", "confirm": True}
-    intent = new_intent(sandbox, return_url=f"{shop.url}/back?order=17", **more)
+    intent = new_intent(sandbox, return_url=f"{shop_pages.url}/back?order=17", **more)
     shop_page.evaluate("(key) => { window.stripe = Stripe(key); }", KEY)
 
     start_call(shop_page, "(s) => stripe.handleNextAction({clientSecret: s})", intent.client_secret)
@@ -362,12 +305,3 @@ def test_unaccepted_publishable_key_is_rejected(shop_page: Page, sandbox: Sandbo
 
     assert error["message"].startswith("Invalid API Key provided: ")
     assert status_of(sandbox, intent) == "requires_payment_method"
-
-
-def test_unsupported_features_are_rejected_by_name(shop_page: Page, sandbox: SandboxProcess) -> None:
-    mount(shop_page, new_intent(sandbox))
-
-    with pytest.raises(Error, match="createPaymentMethod"):
-        shop_page.evaluate("() => stripe.createToken(card)")
-    with pytest.raises(Error, match="cardNumber"):
-        shop_page.evaluate("() => elements.create('cardNumber')")

@@ -182,6 +182,7 @@ def test_the_example_record_equals_a_published_one() -> None:
         payment_date=datetime(2026, 12, 25, 14, 0, 1, tzinfo=UTC),
         payment_method="card",
         provider_id="pi_3SxYz1",
+        payment_method_id="pm_1SxYz1",
     )
     event = PaymentEvent("pi_3SxYz1:succeeded", succeeded)
     now = datetime(2026, 12, 25, 14, 0, 2, 417_000, tzinfo=UTC)

@@ -174,7 +174,7 @@ def _prepare(jobs: Jobs, postgres: EmbeddedPostgres) -> None:
     with psycopg.connect(jobs.read("login-owner", "dsn")) as connection:
         owners = connection.execute("SELECT DISTINCT tableowner FROM pg_tables WHERE schemaname = 'public'").fetchall()
     assert owners == [("payments_owner",)]
-    made = run("keys", "create", "--scope", "read", env={"DB_DSN": jobs.read("login-service", "dsn")})
+    made = run("keys", "create", "--scope", "read", env={"DB_DSN": jobs.read("login-operator", "dsn")})
     assert made.stdout.startswith("psk_"), made.stderr
     with psycopg.connect(postgres.dsn, autocommit=True) as connection:
         connection.execute("ALTER ROLE payments_owner NOLOGIN")

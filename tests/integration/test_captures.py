@@ -84,6 +84,15 @@ async def test_an_invalid_capture_amount_is_refused(harness: Harness, amount: ob
     assert await harness.flows.pool.fetchval("SELECT count(*) FROM operations WHERE kind = 'capture'") == 0
 
 
+@pytest.mark.parametrize("amount", ["", "1e3", "9" * 40])
+async def test_an_invalid_amount_is_refused_after_a_capture_too(harness: Harness, amount: str) -> None:
+    payment = await authorize(harness)
+    await harness.post(f"/v1/payments/{payment}/capture", {})
+    await harness.run_until_idle()
+    answer = await harness.post(f"/v1/payments/{payment}/capture", {"amount": amount})
+    assert (answer.status, answer.is_problem) == (422, True)
+
+
 @pytest.mark.parametrize("action", ["capture", "cancel"])
 @pytest.mark.parametrize("body", [{"status": "succeeded"}, {"amount_captured": "1.00"}, [], "5.00", {"reason": "\n"}])
 async def test_a_body_with_an_unknown_field_is_refused(harness: Harness, action: str, body: object) -> None:

@@ -1,4 +1,4 @@
-"""Test the three database roles on a real server: least privileges, kept through migrations and new partitions."""
+"""Test the database roles on a real server: least privileges, kept through migrations and new partitions."""
 
 from __future__ import annotations
 
@@ -21,21 +21,74 @@ from payment_service.config.dsn import read_dsn
 from payment_service.db.maintain import maintain
 from payment_service.db.migrate import migrate
 from payment_service.db.pool import Connector
+from payment_service.db.queries import load
 from payment_service.db.rights import (
     HIDDEN,
     RightsError,
     RoleReport,
     Roles,
     compare_role,
+    operator_rights,
+    read_privileges,
     reader_rights,
     service_rights,
 )
 from payment_service.db.schema import SCHEMA_REVISION_NEEDED
+from tests.support.command import assert_fails, done, run
 
 PACKAGE: Final = Path(payment_service.__file__).parent
 # Run by the owner.
 OWNERS: Final = {"maintain.sql", "roles.sql", "rights.sql"}
+ASSIGNMENTS: Final = re.compile(
+    r"(?:(?<!FOR )(?<!KEY )(?<!DO )UPDATE (\w+)(?: AS)?(?: (?!SET)\w+)?|INSERT INTO (\w+)(?:(?!INSERT INTO).)*?DO UPDATE)\s+SET\s+",
+    re.DOTALL,
+)
+TOKENS: Final = re.compile(r"[(),]|(?<!DISTINCT )\b(?:FROM|WHERE|RETURNING)\b")
 PARTITION: Final = re.compile(r"_[0-9]{8}$")
+FORBIDDEN: Final = (
+    "UPDATE payments SET amount = 1",
+    "UPDATE payments SET currency = 'usd'",
+    "UPDATE payments SET order_id = 'x'",
+    "UPDATE refunds SET amount = 1",
+    "UPDATE refunds SET payment_id = id",
+    "UPDATE refunds SET client = 'x'",
+    "UPDATE operations SET request_body = ''",
+    "UPDATE operations SET payment_id = id",
+    "UPDATE payment_events SET payload = '{}'",
+    "UPDATE payment_events SET verified_by = 'x'",
+    "UPDATE quarantine SET record_value = ''",
+    "UPDATE outbox SET headers = '[]'",
+    "UPDATE audit_chain SET hash = sha256(hash)",
+    "DELETE FROM audit_chain",
+    "INSERT INTO audit (at, client, action) VALUES (now() - interval '1 day', 'x', 'refund')",
+    "INSERT INTO audit (id, client, action) OVERRIDING SYSTEM VALUE VALUES (1, 'x', 'refund')",
+    "INSERT INTO audit_chain (position, audit_id, hash, sealed_at) VALUES (1, 1, sha256(''), '2020-01-01')",
+    "UPDATE api_keys SET hash = sha256(hash)",
+    "UPDATE api_keys SET scopes = '{admin}'",
+    "UPDATE api_keys SET networks = '{}'",
+    "UPDATE api_keys SET refund_amounts_max = '{}'",
+    "CREATE TABLE mine (id integer)",
+    "CREATE TEMPORARY TABLE mine (id integer)",
+    "CREATE SCHEMA mine",
+    "CREATE FUNCTION mine() RETURNS integer LANGUAGE sql AS 'SELECT 1'",
+    "CREATE INDEX ON payments (user_id)",
+    "ALTER TABLE payments DROP CONSTRAINT payments_amount_in_range",
+    "DROP TABLE payment_events_default",
+    "TRUNCATE audit",
+    "UPDATE audit SET client = ''",
+    "DELETE FROM audit",
+    "UPDATE payment_history SET cause = ''",
+    "DELETE FROM payment_history",
+    "UPDATE outbox SET payload = ''",
+    "DELETE FROM outbox",
+    "DELETE FROM payments",
+    "DELETE FROM operations",
+    "DELETE FROM quarantine",
+    "UPDATE cursor_key SET key = sha256(key)",
+    "UPDATE schema_minimum SET revision = 9",
+    "UPDATE alembic_version SET version_num = '1'",
+    "DELETE FROM api_keys",
+)
 
 
 @dataclass(frozen=True)
@@ -60,7 +113,7 @@ class RolesDatabase:
     async def compare_role(self, role: str) -> RoleReport:
         """Return the service's own report about its role."""
         connection = await Connector(read_dsn(self.dsn_of(role)))()
-        found = await compare_role(connection)
+        found = await compare_role(connection, self.roles)
         await connection.close()
         assert found is not None
         return found
@@ -70,7 +123,7 @@ class RolesDatabase:
 def roles_database(empty_database_dsn: str) -> Iterator[RolesDatabase]:
     roles = Roles(f"suite_{uuid.uuid4().hex[:8]}")
     roles_database = RolesDatabase(empty_database_dsn, roles)
-    names = (roles.owner, roles.service, roles.reader)
+    names = (roles.owner, roles.service, roles.operator, roles.reader)
     with psycopg.connect(empty_database_dsn, autocommit=True) as admin:
         if admin.execute("SELECT rolsuper FROM pg_roles WHERE rolname = current_user").fetchone() != (True,):
             pytest.skip("needs a superuser in TEST_DB_DSN to create roles")
@@ -90,18 +143,18 @@ def migrated(roles_database: RolesDatabase) -> RolesDatabase:
     return roles_database
 
 
-def test_the_service_role_has_exactly_the_privileges_its_sql_needs() -> None:
-    """A missing privilege fails here first, and so does one that no query needs."""
-    needed: dict[str, set[str]] = defaultdict(set)
+def needs(*names: str, without: bool = False) -> dict[str, dict[str, set[str]]]:
+    """Return the privileges that the SQL in files of these names needs, or in all others: relation, privilege, columns."""
+    needed: dict[str, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
     for path in PACKAGE.rglob("*.sql"):
-        if path.name not in OWNERS and path.parent.name != "migrations":
-            for query in re.split(r"^-- name: ", path.read_text(), flags=re.MULTILINE):
+        if path.name not in OWNERS and path.parent.name != "migrations" and (path.name in names) != without:
+            package = ".".join(path.parent.relative_to(PACKAGE.parent).parts)
+            for query in vars(load(package, path.name)).values():
                 _collect(re.sub(r"--.*", "", query), needed)
-    tables = {relation: set(names.split(", ")) for relation, names in service_rights().items() if names != "USAGE"}
-    assert {relation: rights for relation, rights in needed.items() if relation in tables} == tables
+    return needed
 
 
-def _collect(query: str, needed: dict[str, set[str]]) -> None:
+def _collect(query: str, needed: dict[str, dict[str, set[str]]]) -> None:
     for verb, pattern in {
         "INSERT": r"INSERT INTO (\w+)",
         "UPDATE": r"(?<!FOR )(?<!KEY )(?<!DO )UPDATE (\w+)",
@@ -109,18 +162,55 @@ def _collect(query: str, needed: dict[str, set[str]]) -> None:
         "SELECT": r"(?:FROM|JOIN) (\w+)",
     }.items():
         for relation in re.findall(pattern, query):
-            needed[relation].add(verb)
+            needed[relation][verb] |= set()
             if re.search(r"ON CONFLICT \(|RETURNING|WHERE", query):
-                needed[relation].add("SELECT")
-    for relation in re.findall(r"INSERT INTO (\w+).*?DO UPDATE", query, re.DOTALL):
-        needed[relation].add("UPDATE")
+                needed[relation]["SELECT"] |= set()
+    for relation, columns in re.findall(r"INSERT INTO (\w+)(?: AS \w+)?\s*\(([^)]*)\)", query):
+        needed[relation]["INSERT"] |= set(re.findall(r"\w+", columns))
+    for match in ASSIGNMENTS.finditer(query):
+        needed[match[1] or match[2]]["UPDATE"] |= _assigned(query[match.end() :])
+
+
+def _assigned(text: str) -> set[str]:
+    """Return the columns in the assignments that begin a text."""
+    depth, start, columns = 0, 0, set()
+    for token in TOKENS.finditer(f"{text})"):
+        depth += {"(": 1, ")": -1}.get(token[0], 0)
+        if depth < 0 or (depth == 0 and token[0] not in "()"):
+            columns |= set(re.findall(r"\w+", text[start : token.start()].split("=", maxsplit=1)[0]))
+            start = token.end()
+            if token[0] != ",":
+                break
+    return columns
+
+
+def assert_equal(rights: dict[str, str], needed: dict[str, dict[str, set[str]]]) -> None:
+    """Compare declared privileges with needs; columns only where they are declared."""
+    declared = {name: read_privileges(text) for name, text in rights.items() if text != "USAGE"}
+    for relation, privileges in declared.items():
+        wanted = {
+            privilege: columns if privileges.get(privilege) else set()
+            for privilege, columns in needed[relation].items()
+        }
+        assert {name: set(columns) for name, columns in privileges.items()} == wanted, relation
+
+
+def test_the_service_role_has_exactly_the_privileges_its_sql_needs() -> None:
+    """A missing privilege fails here first, and so does one that no query needs."""
+    assert_equal(service_rights(), needs("api_key_changes.sql", without=True))
+
+
+def test_the_operator_role_has_exactly_the_privileges_that_its_commands_need_besides() -> None:
+    needed = needs("api_keys.sql", "api_key_changes.sql")
+    more = {name: text for name, text in operator_rights().items() if text != service_rights()[name]}
+    assert list(more) == ["api_keys"]
+    assert_equal(more, needed)
 
 
 async def test_the_roles_have_their_privileges_after_a_migration_by_the_owner(migrated: RolesDatabase) -> None:
-    found = await migrated.compare_role(migrated.roles.service)
-    assert found == RoleReport(
-        migrated.roles.service, superuser=False, owner=False, may_create=False, missing=[], excess=[]
-    )
+    for role in (migrated.roles.service, migrated.roles.operator):
+        found = await migrated.compare_role(role)
+        assert found == RoleReport(role, superuser=False, owner=False, may_create=False, missing=[], excess=[])
     assert (await migrated.compare_role(migrated.roles.owner)).owner
 
 
@@ -130,7 +220,10 @@ async def test_the_role_script_can_run_after_the_schema_and_repeatedly(migrated:
     partition = next(name for (name,) in migrated.run("SELECT relname FROM pg_class") if PARTITION.search(name))
     for relation in ("audit", partition):
         migrated.run(f"GRANT UPDATE, DELETE, TRUNCATE ON {relation} TO {service}")
-    assert (await migrated.compare_role(service)).excess[:3] == [
+    migrated.run(f"GRANT INSERT, UPDATE (hash, scopes) ON api_keys TO {service}")
+    assert (await migrated.compare_role(service)).excess[:5] == [
+        "INSERT on api_keys",
+        "UPDATE (hash, scopes) on api_keys",
         "DELETE on audit",
         "TRUNCATE on audit",
         "UPDATE on audit",
@@ -142,38 +235,37 @@ async def test_the_role_script_can_run_after_the_schema_and_repeatedly(migrated:
     )
 
 
-@pytest.mark.parametrize("role", ["service", "reader"])
-@pytest.mark.parametrize(
-    "statement",
-    [
-        "CREATE TABLE mine (id integer)",
-        "CREATE TEMPORARY TABLE mine (id integer)",
-        "CREATE SCHEMA mine",
-        "CREATE FUNCTION mine() RETURNS integer LANGUAGE sql AS 'SELECT 1'",
-        "CREATE INDEX ON payments (user_id)",
-        "ALTER TABLE payments DROP CONSTRAINT payments_amount_in_range",
-        "DROP TABLE payment_events_default",
-        "TRUNCATE audit",
-        "UPDATE audit SET client = ''",
-        "DELETE FROM audit",
-        "UPDATE payment_history SET cause = ''",
-        "DELETE FROM payment_history",
-        "UPDATE outbox SET payload = ''",
-        "DELETE FROM outbox",
-        "DELETE FROM payments",
-        "DELETE FROM operations",
-        "DELETE FROM quarantine",
-        "UPDATE cursor_key SET key = sha256(key)",
-        "UPDATE schema_minimum SET revision = 9",
-        "UPDATE alembic_version SET version_num = '1'",
-        "DELETE FROM api_keys",
-    ],
-)
-def test_service_and_reader_cannot_change_the_schema_or_written_rows(
-    migrated: RolesDatabase, role: str, statement: str
-) -> None:
-    with pytest.raises(psycopg.errors.InsufficientPrivilege):
-        migrated.run(statement, role=getattr(migrated.roles, role))
+@pytest.mark.parametrize("role", ["service", "operator", "reader"])
+def test_no_role_but_the_owner_changes_the_schema_or_written_rows(migrated: RolesDatabase, role: str) -> None:
+    for statement in FORBIDDEN:
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            migrated.run(statement, role=getattr(migrated.roles, role))
+
+
+def test_only_the_operator_changes_keys(migrated: RolesDatabase) -> None:
+    """Whoever takes over the service cannot mint a key, or revive one."""
+    for statement in (
+        "INSERT INTO api_keys (client, prefix, hash, scopes) VALUES ('shop', 'psk_x', sha256('x'), '{admin}')",
+        "UPDATE api_keys SET expires_at = NULL",
+        "UPDATE api_keys SET revoked_at = NULL",
+    ):
+        migrated.run(statement, role=migrated.roles.operator)
+        for role in (migrated.roles.service, migrated.roles.reader):
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                migrated.run(statement, role=role)
+
+
+def test_the_commands_for_keys_name_the_role_that_they_need(migrated: RolesDatabase) -> None:
+    create = ("keys", "create", "--client", "shop", "--scope", "read")
+    service, operator = (
+        {"DB_DSN": migrated.dsn_of(role)} for role in (migrated.roles.service, migrated.roles.operator)
+    )
+    assert_fails(run(*create, env=service), 2, "use the login of the operator's role")
+    assert run(*create, env=operator).returncode == 0
+    [key] = done(run("keys", "list", "--json", env=service))["data"]
+    for change in ("rotate", "revoke"):
+        assert_fails(run("keys", change, key["id"], env=service), 2, "use the login of the operator's role")
+        assert run("keys", change, key["id"], env=operator).returncode == 0
 
 
 def test_partitions_have_the_restrictions_of_their_table(migrated: RolesDatabase) -> None:
@@ -231,7 +323,7 @@ def test_a_migration_grants_missing_privileges_and_changes_nothing_else(migrated
 
 def test_a_role_that_may_not_grant_gets_a_one_line_error(migrated: RolesDatabase) -> None:
     migrated.run(f"REVOKE ALL ON audit FROM {migrated.roles.service}")
-    with pytest.raises(RightsError, match=r"INSERT on audit could not be granted .* as the owner"):
+    with pytest.raises(RightsError, match=r"INSERT \(.*\) on audit could not be granted .* as the owner"):
         migrated.roles.grant(migrated.dsn_of(migrated.roles.reader), report=print)
 
 

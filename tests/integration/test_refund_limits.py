@@ -90,7 +90,7 @@ async def test_a_rotated_key_does_not_restart_the_limits_of_the_day(harness: Har
 
 
 async def test_a_refused_refund_does_not_count(harness: Harness) -> None:
-    """Whether the limit refuses it or the payment."""
+    """Either the limit or the payment refuses it."""
     payment = await harness.pay("o-1")
     await limit(harness, refunds_per_day=2, refund_amounts_per_day={"eur": 1_000})
     assert (await harness.refund(payment, "99.00")).status == 422

@@ -1,4 +1,4 @@
-"""What Stripe has and the sandbox lacks is refused as "valid at Stripe, not covered", never as unknown."""
+"""A request that only Stripe covers is refused as "valid at Stripe, not covered", never as unknown."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ from stripe_sandbox.resources.country_cards import COUNTRY_CARDS
 from tests.sandbox.test_cards import CARD_ONLY, pay
 
 ADDRESS = {"line1": "1 Main Street", "postal_code": "12345"}
-# In the order of the page. Those of countries are in `COUNTRY_CARDS`.
+# In the order of the page. `COUNTRY_CARDS` has the cards of countries.
 _PAGE = """
 4242424242424242 4000056655665556 5555555555554444 2223003122003222 5200828282828210 5105105105105100 378282246310005
 371449635398431 6011111111111117 6011000990139424 6011981111111113 3056930009020004 36227206271667 6555900000604105

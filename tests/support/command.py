@@ -42,7 +42,7 @@ def run_on_terminal(*arguments: str, answer: str, env: Mapping[str, str]) -> Res
 
 
 def _run(arguments: Sequence[str], env: Mapping[str, str], typed: IO[bytes]) -> Result:
-    env = {"PATH": os.environ["PATH"], **env}
+    env = {"PATH": os.environ["PATH"], "PAYMENT_SERVICE_AS": "suite", **env}
     with TemporaryFile() as output, TemporaryFile() as errors:
         if "PYTHONPATH" in env:
             code = subprocess.run(

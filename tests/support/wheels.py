@@ -1,4 +1,4 @@
-"""The four distributions of this repository: build them, and install them into environments of their own."""
+"""The five distributions of this repository: build them, and install them into environments of their own."""
 
 from __future__ import annotations
 
@@ -56,8 +56,8 @@ class Distribution:
 
 
 SERVICE: Final = Distribution(".")
-EVENTS, SANDBOX, DEMO = (Distribution(folder) for folder in PACKAGES)
-DISTRIBUTIONS: Final = (SERVICE, EVENTS, SANDBOX, DEMO)
+EVENTS, CLIENT, SANDBOX, DEMO = (Distribution(folder) for folder in PACKAGES)
+DISTRIBUTIONS: Final = (SERVICE, EVENTS, CLIENT, SANDBOX, DEMO)
 
 
 def call(*command: str | Path, cwd: Path, env: Mapping[str, str] | None = None) -> str:
@@ -96,6 +96,10 @@ class Environment:
     def resolve(self, *requirements: str | Path) -> None:
         """Install requirements and what they depend on, in the versions that requirements/dev.txt pins."""
         self._uv("pip", "install", "--constraint", ROOT / "requirements" / "dev.txt", *requirements)
+
+    def resolve_newest(self, *requirements: str | Path) -> None:
+        """Install requirements and what they depend on, in the newest versions for this Python."""
+        self._uv("pip", "install", *requirements)
 
     def run(self, command: str, *arguments: str | Path) -> str:
         """Run a command of this environment, with no variable but PATH."""

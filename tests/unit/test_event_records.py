@@ -50,7 +50,7 @@ def value_of(data: EventData) -> bytes:
 REFUND = "9a3f6a53-5c7a-5f0e-9d3c-6f0f8f6f2b11"
 FIVE = Money(500, EUR)
 PAID_AT = datetime(2026, 1, 1, tzinfo=UTC)
-OF = f'"payment_id":"{PAYMENT}","order_id":"order-1","user_id":""'
+OF = f'"payment_id":"{PAYMENT}","order_id":"order-1","user_id":"","metadata":{{}}'
 OF_REFUND = f'{OF},"refund_id":"{REFUND}","amount":"5.00"'
 OF_DISPUTE = f'{OF},"dispute_id":"{REFUND}"'
 DISPUTED_EURO = '"amount":"19.90","currency":"eur","reason":"fraudulent"'
@@ -64,7 +64,7 @@ DISPUTED_EURO = '"amount":"19.90","currency":"eur","reason":"fraudulent"'
             Authorized(amount=PRICE, payment_method="card", provider_id="pi_1", capture_before=PAID_AT),
             (
                 f'{OF},"amount":"19.90","currency":"eur","payment_method":"card","provider_id":"pi_1",'
-                '"capture_before":"2026-01-01T00:00:00Z"'
+                '"capture_before":"2026-01-01T00:00:00Z","payment_method_id":""'
             ),
         ),
         (
@@ -74,10 +74,11 @@ DISPUTED_EURO = '"amount":"19.90","currency":"eur","reason":"fraudulent"'
                 payment_date=PAID_AT,
                 payment_method="card",
                 provider_id="pi_1",
+                payment_method_id="pm_1",
             ),
             (
                 f'{OF},"amount":"10.00","amount_ordered":"19.90","currency":"eur","payment_date":"2026-01-01T00:00:00Z",'
-                '"payment_method":"card","provider_id":"pi_1"'
+                '"payment_method":"card","provider_id":"pi_1","payment_method_id":"pm_1"'
             ),
         ),
         (
@@ -89,11 +90,11 @@ DISPUTED_EURO = '"amount":"19.90","currency":"eur","reason":"fraudulent"'
         ),
         (
             Failed(amount=Money(500, currency("jpy")), reason="No.", code="declined", final=False),
-            f'{OF},"amount":"500","currency":"jpy","reason":"No.","code":"declined","final":false',
+            f'{OF},"amount":"500","currency":"jpy","reason":"No.","code":"declined","final":false,"payment_method_id":""',
         ),
         (
             Failed(amount=PRICE, reason="No.", code="expired", final=True),
-            f'{OF},"amount":"19.90","currency":"eur","reason":"No.","code":"expired","final":true',
+            f'{OF},"amount":"19.90","currency":"eur","reason":"No.","code":"expired","final":true,"payment_method_id":""',
         ),
         (Canceled(amount=PRICE, reason="Expired."), f'{OF},"amount":"19.90","currency":"eur","reason":"Expired."'),
         (

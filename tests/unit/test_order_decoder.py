@@ -62,6 +62,52 @@ def test_a_valid_order_is_decoded() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    "metadata",
+    [{}, {"campaign": "spring", "empty": "", "basket id": "Zoë 🦆"}, {f"name-{n}": "x" * 200 for n in range(20)}],
+)
+def test_metadata_is_decoded(metadata: dict[str, str]) -> None:
+    answer = decode_with(metadata=metadata)
+    assert isinstance(answer, Order)
+    assert answer.metadata == metadata
+
+
+@pytest.mark.parametrize("metadata", [None, MISSING])
+def test_metadata_can_be_left_out(metadata: object) -> None:
+    answer = decode_with(metadata=metadata)
+    assert isinstance(answer, Order)
+    assert answer.metadata == {}
+
+
+@pytest.mark.parametrize(
+    "metadata",
+    [
+        [],
+        "campaign",
+        {"campaign": 7},
+        {"campaign": None},
+        {"campaign": {"name": "spring"}},
+        {"": "x"},
+        {"x" * 41: "x"},
+        {"x": "x" * 201},
+        {"x[y]": "z"},
+        {"é": "z"},
+        {"x": "two\nlines"},
+        {"x": "pi_1_secret_abc"},
+        {f"name-{n}": "x" for n in range(21)},
+        *({name: "x"} for name in ("deployment", "installation", "order_id", "payment_id", "refund_id")),
+    ],
+)
+def test_invalid_metadata_is_rejected(metadata: object) -> None:
+    assert rejected_for(decode_with(metadata=metadata)) is Reason.BAD_METADATA
+
+
+@pytest.mark.invariant("I12")
+@pytest.mark.parametrize("metadata", [{"note": "4242 4242 4242 4242"}, {"4242424242424242": "x"}])
+def test_a_card_number_in_metadata_is_rejected(metadata: object) -> None:
+    assert rejected_for(decode_with(metadata=metadata)) is Reason.CARD_NUMBER
+
+
 @pytest.mark.parametrize(("method", "manual"), [("manual", True), ("automatic", False), (None, None), (MISSING, None)])
 def test_the_capture_method_is_decoded(method: object, manual: bool | None) -> None:
     answer = decode_with(capture_method=method)

@@ -1,4 +1,4 @@
-"""The parts of `make release`. The whole of it takes minutes and needs npm, so it runs by hand and in `make release-check`."""
+"""The parts of `make release`. The whole takes minutes and needs npm: `make release-check` runs it."""
 
 from __future__ import annotations
 

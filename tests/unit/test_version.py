@@ -25,7 +25,7 @@ def test_the_installed_version_matches_the_project() -> None:
 
 
 @pytest.mark.parametrize("distribution", DISTRIBUTIONS, ids=lambda found: found.name)
-def test_the_four_distributions_have_one_version_and_depend_on_exactly_each_other(distribution: Distribution) -> None:
+def test_the_distributions_have_one_version_and_depend_on_exactly_each_other(distribution: Distribution) -> None:
     project = distribution.project
     assert project["version"] == VERSION
     names = {found.name for found in DISTRIBUTIONS}

@@ -8,6 +8,7 @@ from uuid import UUID
 import typer
 
 from payment_service import exit_codes
+from payment_service.cli.options import changes
 from payment_service.config.config import ConfigError
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
@@ -27,6 +28,7 @@ def import_statement(
 
 
 @group.command("confirm")
+@changes
 def confirm_transfer(
     name: Annotated[str, typer.Argument(metavar="ORDER|PAYMENT|REFERENCE", help="The payment that was paid.")],
     transaction: Annotated[str, typer.Option(help="The bank's id of the transfer; it counts once.")],
@@ -45,6 +47,7 @@ def confirm_transfer(
 
 
 @group.command("refund")
+@changes
 def end_refund(
     refund_id: Annotated[UUID, typer.Argument(help="The refund's id.")],
     made: Annotated[bool, typer.Option("--made", help="The money was transferred to the customer.")] = False,

@@ -22,7 +22,7 @@ from payment_service.bank_transfer.statement import (
     read_transfer,
 )
 from payment_service.bank_transfer.transfers import TransferOutcome, Transfers
-from payment_service.commands import output, session
+from payment_service.commands import operator, output, session
 from payment_service.commands.settings import CommandSettings
 from payment_service.config.config import ConfigError
 from payment_service.db.pool import TRANSIENT_ERRORS
@@ -100,7 +100,7 @@ def end_refund(refund_id: UUID, *, failure: str) -> None:
 
     async def work(pool: Pool) -> None:
         transfers = await _transfers(pool, settings)
-        await transfers.end_refund(refund_id, session.actor(), failure=failure)
+        await transfers.end_refund(refund_id, operator.actor(), failure=failure)
 
     session.run(work, settings)
     output.print_note(f"Refund {refund_id} is recorded as {'failed' if failure else 'transferred'}.")
@@ -122,7 +122,7 @@ async def _import(pool: Pool, settings: CommandSettings, file: Iterable[bytes]) 
 
 async def _import_transfer(transfers: Transfers, number: int | None, transfer: Transfer) -> StatementLine:
     try:
-        taken = await transfers.take(transfer, session.actor())
+        taken = await transfers.take(transfer, operator.actor())
     except TRANSIENT_ERRORS:
         raise
     except Exception as error:  # noqa: BLE001 - one line that trips the database must not stop the others

@@ -19,9 +19,9 @@ PLUGIN: Final = Plugin(
     pay=BankTransferPay,
     migrations=((_MIGRATIONS / "0001_ledger.sql").read_text(),),
     rights={
-        "bank_intents": "SELECT, INSERT, UPDATE",
-        "bank_refunds": "SELECT, INSERT, UPDATE",
-        "bank_transfers": "SELECT, INSERT, UPDATE",
+        "bank_intents": "SELECT, INSERT, UPDATE (ended_at, status)",
+        "bank_refunds": "SELECT, INSERT, UPDATE (failure, status, updated_at)",
+        "bank_transfers": "SELECT, INSERT, UPDATE (outcome, reference)",
     },
     attention=ATTENTION,
 )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
 from uuid import UUID
@@ -71,6 +72,7 @@ class BankTransfer:
         order_id: str,
         amount: Money,
         manual_capture: bool = False,  # noqa: ARG002 - a bank holds no money for us
+        metadata: Mapping[str, str] = MappingProxyType({}),  # noqa: ARG002 - nobody sees a bank's request
     ) -> Request:
         """Build the request for an intent. `manual_capture` has no effect: a transfer is captured at once."""
         body = {

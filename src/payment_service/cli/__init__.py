@@ -15,8 +15,8 @@ from typing import Annotated
 import typer
 
 from payment_service import exit_codes
-from payment_service.cli import attention, audit, installation, keys, outbox, topics, webhooks
-from payment_service.cli.options import TIME_HELP, Amount, EnvFile, Json, Key, Name, Reason, Yes
+from payment_service.cli import attention, audit, installation, keys, lists, outbox, topics, webhooks
+from payment_service.cli.options import TIME_HELP, Amount, EnvFile, Json, Key, Name, Reason, Yes, changes
 from payment_service.cli.provider_groups import provider_groups
 from payment_service.commands.version import Version
 from payment_service.config.config import ROLES, Config, ConfigError, DatabaseSettings, RoleSettings
@@ -29,6 +29,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 for _group in (
+    *lists.groups,
     topics.group,
     keys.group,
     installation.group,
@@ -106,6 +107,7 @@ def maintain() -> None:
 
 
 @app.command()
+@changes
 def recover(
     to: Annotated[str, typer.Option("--to", metavar="TIME", help=f"The time of the backup. {TIME_HELP}")],
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what would be done; change nothing.")] = False,
@@ -128,6 +130,34 @@ def show(name: Name, as_json: Json = False) -> None:
 
 
 @app.command()
+def search(
+    text: Annotated[
+        str,
+        typer.Argument(
+            help="An order, a payment, an id of the provider (pi_…, ch_…, re_…, du_…, evt_…), a refund, a bank reference, a "
+            "user, or the last four digits of a card and the amount: '4242 19.90'."
+        ),
+    ],
+    as_json: Json = False,
+) -> None:
+    """Find payments. Needs only DB_DSN."""
+    from payment_service.commands import lists as code
+
+    code.search(text, as_json=as_json)
+
+
+@app.command("open")
+def open_page(
+    name: Name, browser: Annotated[bool, typer.Option("--browser", help="Also open it in a browser.")] = False
+) -> None:
+    """Print the address of the provider's page about a payment. Needs only DB_DSN."""
+    from payment_service.commands import show as code
+
+    code.open_page(name, browser=browser)
+
+
+@app.command()
+@changes
 def refund(
     name: Name,
     amount: Amount = None,
@@ -148,6 +178,7 @@ def refund(
 
 
 @app.command()
+@changes
 def capture(name: Name, amount: Amount = None, key: Key = "", yes: Yes = False, as_json: Json = False) -> None:
     """Capture an authorized payment, fully or partly. The rest is released."""
     from payment_service.commands import payments as code
@@ -156,6 +187,7 @@ def capture(name: Name, amount: Amount = None, key: Key = "", yes: Yes = False, 
 
 
 @app.command()
+@changes
 def cancel(name: Name, reason: Reason = "", key: Key = "", yes: Yes = False, as_json: Json = False) -> None:
     """Cancel an unpaid payment. An authorization is released."""
     from payment_service.commands import payments as code
@@ -164,6 +196,7 @@ def cancel(name: Name, reason: Reason = "", key: Key = "", yes: Yes = False, as_
 
 
 @app.command()
+@changes
 def reconcile(
     since: Annotated[str, typer.Option(metavar="TIME", help=TIME_HELP)],
     until: Annotated[str, typer.Option(metavar="TIME", help="The end of the window; default: now.")] = "",

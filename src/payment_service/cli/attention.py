@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from payment_service.cli.options import TIME_HELP, Json, Key, Yes
+from payment_service.cli.options import TIME_HELP, Json, Key, Yes, changes
 
 ItemName = Annotated[str, typer.Argument(metavar="ID", help="From `attention list`. If it is ambiguous: OWNER:ID.")]
 
@@ -44,6 +44,7 @@ def show_item(name: ItemName, as_json: Json = False) -> None:
 
 
 @group.command("retry")
+@changes
 def retry_item(
     name: ItemName,
     any_age: Annotated[
@@ -62,6 +63,7 @@ def retry_item(
 
 
 @group.command("resolve")
+@changes
 def resolve_item(
     name: ItemName,
     note: Annotated[str, typer.Option(help="How you know it; stored with your account name.")],

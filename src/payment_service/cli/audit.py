@@ -6,9 +6,29 @@ from typing import Annotated
 
 import typer
 
+from payment_service.cli.lists import PAGE, Csv, Cursor, Limit, Since, Until
 from payment_service.cli.options import Json
 
-group = typer.Typer(name="audit", help="Who changed what: verify and export.", no_args_is_help=True)
+group = typer.Typer(name="audit", help="Who changed what, and why: list, verify and export.", no_args_is_help=True)
+
+
+@group.command("list")
+def list_audit(
+    by: Annotated[str | None, typer.Option(help="Only this requester: the client of a key, or cli:NAME.")] = None,
+    action: Annotated[str | None, typer.Option(help="Only this change, such as refund.")] = None,
+    payment: Annotated[str | None, typer.Option(help="Only changes of this payment.")] = None,
+    since: Since = "",
+    until: Until = "",
+    limit: Limit = PAGE,
+    cursor: Cursor = None,
+    as_csv: Csv = False,
+    as_json: Json = False,
+) -> None:
+    """List who changed what, and why, newest first. Needs only DB_DSN."""
+    from payment_service.commands import lists as code
+
+    given = {"client": by, "action": action, "payment_id": payment, "limit": limit, "cursor": cursor}
+    code.show_list("audit", {**given, **code.read_times(since, until)}, as_json=as_json, as_csv=as_csv)
 
 
 @group.command("verify")

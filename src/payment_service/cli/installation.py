@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from payment_service.cli.options import Json, Key, Yes
+from payment_service.cli.options import Json, Key, Yes, changes
 
 group = typer.Typer(name="installation", help="The deployment name and its Stripe account.", no_args_is_help=True)
 
@@ -18,6 +18,7 @@ def show_installation(as_json: Json = False) -> None:
 
 
 @group.command("move")
+@changes
 def move_installation(key: Key = "", yes: Yes = False, as_json: Json = False) -> None:
     """Claim the name for this database at the account of STRIPE_SECRET_KEY, from whoever has it. Stop the other
     installation first.

@@ -7,7 +7,7 @@ from uuid import UUID
 
 import typer
 
-from payment_service.cli.options import Json, Key
+from payment_service.cli.options import Json, Key, changes
 from payment_service.db.api_keys import Scope
 
 group = typer.Typer(name="keys", help="API keys.", no_args_is_help=True)
@@ -17,6 +17,7 @@ _Overlap = Annotated[str, typer.Option(metavar="DURATION", help="How long the ol
 
 
 @group.command("create")
+@changes
 def create_key(
     scope: Annotated[list[Scope], typer.Option(help="A scope of the key; repeatable.")],
     client: Annotated[str, typer.Option(help="Name of the key's owner.")] = "default",
@@ -47,6 +48,7 @@ def create_key(
 
 
 @group.command("rotate")
+@changes
 def rotate_key(
     key_id: Annotated[UUID, typer.Argument(help="The key's id from `keys list`.")],
     overlap: _Overlap = "24h",
@@ -72,6 +74,7 @@ def list_keys(
 
 
 @group.command("revoke")
+@changes
 def revoke_key(
     key_id: Annotated[UUID | None, typer.Argument(help="The key's id from `keys list`.")] = None,
     client: Annotated[str, typer.Option(help="Revoke all keys of this client instead.")] = "",

@@ -7,7 +7,7 @@ from uuid import UUID
 
 import typer
 
-from payment_service.cli.options import TIME_HELP, Json, Key
+from payment_service.cli.options import TIME_HELP, Json, Key, changes
 
 group = typer.Typer(name="outbox", help="Records to be published to Kafka.", no_args_is_help=True)
 
@@ -21,6 +21,7 @@ def outbox_status(as_json: Json = False) -> None:
 
 
 @group.command("republish")
+@changes
 def republish(
     since: Annotated[str, typer.Option(metavar="TIME", help=TIME_HELP)],
     payment: Annotated[UUID | None, typer.Option(help="Only records of this payment.")] = None,

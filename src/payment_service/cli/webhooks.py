@@ -6,12 +6,13 @@ from typing import Annotated
 
 import typer
 
-from payment_service.cli.options import TIME_HELP, Json, Key
+from payment_service.cli.options import TIME_HELP, Json, Key, changes
 
 group = typer.Typer(name="webhooks", help="Stored events of the providers.", no_args_is_help=True)
 
 
 @group.command("replay")
+@changes
 def replay(
     names: Annotated[list[str] | None, typer.Option("--id", metavar="EVENT", help="An event; repeatable.")] = None,
     since: Annotated[str, typer.Option(metavar="TIME", help=f"All events that occurred since then. {TIME_HELP}")] = "",

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import asyncpg
 
-from payment_service.commands import output, session
+from payment_service.commands import operator, output, session
 from payment_service.config.config import ConfigError
 from payment_service.contracts.operators import ApiKey, ApiKeys
 from payment_service.crash_points import reached
@@ -84,7 +84,7 @@ def _make(action: str, work: Callable[[Connection], Awaitable[tuple[str, dict[st
     async def within(pool: Pool) -> str:
         async with pool.acquire() as connection, connection.transaction():
             key, detail = await work(connection)
-            await audit.append(connection, session.actor(), action, payment_id=None, detail=detail)
+            await audit.append(connection, operator.actor(), action, payment_id=None, detail=detail)
             reached(f"change.{action}.commit.before")
         reached(f"change.{action}.commit.after")
         return key

@@ -11,6 +11,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from payment_service.contracts.api import PaymentMethod
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
@@ -32,6 +34,8 @@ def plain(value: object) -> str:
             return f"{value.astimezone(UTC):%Y-%m-%d %H:%M:%S}Z"
         case bool():
             return "yes" if value else "no"
+        case PaymentMethod():
+            return plain(value.in_words())
         case list() | tuple() | set() | frozenset():
             return ", ".join(map(plain, value))
         case _:

@@ -12,14 +12,13 @@ import typer
 from pydantic import TypeAdapter, ValidationError
 
 from payment_service import exit_codes
-from payment_service.commands import output, session
-from payment_service.commands.show import payments_named
+from payment_service.commands import operator, output, session
+from payment_service.commands.show import current, payments_named
 from payment_service.config.config import ConfigError
 from payment_service.contracts.api import Payment, Refund
 from payment_service.db import operations, payment_reads, refund_reads
 from payment_service.domain.ids import operation_id
 from payment_service.domain.money import parse
-from payment_service.domain.payment import Status
 from payment_service.domain.refund import RefundStatus
 from payment_service.flows.requests.cancel import Cancellations
 from payment_service.flows.requests.capture import Captures
@@ -40,7 +39,6 @@ if TYPE_CHECKING:
 # Enough to notice a colleague's earlier refund.
 _EARLIER_MAX: Final = 5
 _FAILED: Final = frozenset({RefundStatus.FAILED.value, RefundStatus.CANCELED.value})
-_UNPAID_ENDS: Final = frozenset({Status.CANCELED.value, Status.FAILED.value})
 
 
 def refund(
@@ -59,7 +57,7 @@ def refund(
             key,
             wanted.amount or "rest",
         )
-        refund_id = operation_id(payment.id, Kind.REFUND, session.CLIENT, change_request.key)
+        refund_id = operation_id(payment.id, Kind.REFUND, operator.CLIENT, change_request.key)
         if await refund_reads.refund(context.pool, refund_id) is None:
             await _print_earlier(context, payment.id)
             what = f"{wanted.amount} {payment.currency}" if wanted.amount else "the remaining amount"
@@ -108,8 +106,7 @@ def cancel(name: str, reason: str, key: str, *, yes: bool, as_json: bool) -> Non
 
 async def _find_payment(context: Context, name: str) -> Payment:
     """Return the payment: of an order's payments, the one that did not end unpaid, else the newest. Raises Refusal."""
-    found = await payments_named(context.pool, name)
-    return next((payment for payment in found if payment.status not in _UNPAID_ENDS), found[-1])
+    return current(await payments_named(context.pool, name))
 
 
 async def _print_earlier(context: Context, payment_id: UUID) -> None:
@@ -128,7 +125,7 @@ async def _read(context: Context, payment_id: UUID) -> Payment:
 
 async def _was_requested(context: Context, payment_id: UUID, kind: Kind, change_request: ChangeRequest) -> bool:
     """Return True if the change was requested before, so that it needs no confirmation."""
-    name = operation_id(payment_id, kind, session.CLIENT, change_request.key)
+    name = operation_id(payment_id, kind, operator.CLIENT, change_request.key)
     async with context.pool.acquire() as connection:
         return await operations.request_of(connection, name) is not None
 

@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from payment_service import exit_codes
-from payment_service.commands import output, session
+from payment_service.commands import operator, output, session
 from payment_service.commands.settings import CommandSettings
 from payment_service.config.config import ConfigError
 from payment_service.contracts.operators import ReconciledDifference, ReconciliationReport
@@ -76,7 +76,7 @@ async def _audit(context: Context, window: Window) -> None:
     """Record the command before it repairs anything, so that one that is killed is recorded too."""
     detail = {"since": window.since.isoformat(), "until": window.until.isoformat()}
     async with context.pool.acquire() as connection, connection.transaction():
-        await audit.append(connection, session.actor(), "reconcile", payment_id=None, detail=detail)
+        await audit.append(connection, operator.actor(), "reconcile", payment_id=None, detail=detail)
 
 
 async def _finish(run: Awaitable[Finished]) -> Finished:

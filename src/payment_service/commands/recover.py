@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from payment_service import exit_codes
-from payment_service.commands import output, session
+from payment_service.commands import operator, output, session
 from payment_service.config.config import Config
 from payment_service.contracts.operators import OffsetSetBack, RecoveryReport
 from payment_service.crash_points import reached
@@ -95,4 +95,4 @@ async def _require_stopped(config: Config, context: Context, restored_to: dateti
 async def _audit(pool: Pool, action: str, restored_to: datetime) -> None:
     async with pool.acquire() as connection:
         detail = {"restored_to": restored_to.isoformat()}
-        await audit.append(connection, session.actor(), action, payment_id=None, detail=detail)
+        await audit.append(connection, operator.actor(), action, payment_id=None, detail=detail)

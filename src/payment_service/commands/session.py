@@ -1,12 +1,9 @@
-"""Shared parts of commands: a database connection, the operator's identity, and idempotency keys."""
+"""Shared parts of commands: a database connection and idempotency keys."""
 
 from __future__ import annotations
 
 import asyncio
-import os
-import pwd
 import re
-import socket
 import sys
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
@@ -17,10 +14,10 @@ from uuid import uuid4
 import typer
 
 from payment_service import exit_codes
+from payment_service.commands.operator import actor
 from payment_service.commands.settings import CommandSettings
 from payment_service.config.config import Config, ConfigError, DatabaseSettings
 from payment_service.db import installation as installations
-from payment_service.db.audit import Actor
 from payment_service.db.clock_skew import ClockSkew
 from payment_service.db.pool import open_pool
 from payment_service.db.schema import SchemaError, schema_problem
@@ -37,8 +34,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-# Owner of the idempotency keys of commands. The API creates no key for a client of this name.
-CLIENT: Final = "cli"
 # A command runs one query at a time; the second connection is for reads beside an open transaction.
 POOL_SIZE: Final = 2
 _UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
@@ -118,18 +113,6 @@ async def open_database(settings: DatabaseSettings) -> AsyncIterator[Pool]:
         yield pool
     finally:
         pool.terminate()
-
-
-def actor() -> Actor:
-    """Return the operator for the audit: the account on this machine, or the account that used sudo."""
-    uid = os.getuid()
-    try:
-        person = pwd.getpwuid(uid).pw_name
-    except KeyError:
-        person = f"uid-{uid}"
-    if uid == 0:
-        person = os.environ.get("SUDO_USER") or person
-    return Actor(client=CLIENT, person=person[:64], address=socket.gethostname()[:255])
 
 
 def change_request(action: str, asked: Mapping[str, Any], *, key: str, payment_id: UUID | None = None) -> ChangeRequest:

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, Field
 
-from payment_service.contracts.api import Dispute, Payment, Refund
+from payment_service.contracts.api import Dispute, Payment, PaymentAttempt, Refund
 from payment_service.contracts.timeline import TimelineEntry
 
 
@@ -75,6 +75,7 @@ class Case(BaseModel):
     """All data of one payment, from one snapshot."""
 
     payment: Payment
+    attempts: list[PaymentAttempt] = Field(description="Attempts of the customer to pay, newest first.")
     refunds: list[Refund] = Field(description="Newest first.")
     disputes: list[Dispute] = Field(description="Newest first.")
     timeline: list[TimelineEntry] = Field(description="All events in order.")

@@ -12,7 +12,7 @@ from decimal import Decimal
 from typing import Final, NoReturn
 
 from payment_service.contracts.framing import envelope_of, framing_of_bytes
-from payment_service.domain.guard import holds_card_number, may_need_cleaning
+from payment_service.domain.guard import clean, holds_card_number, may_need_cleaning
 from payment_service.domain.money import parse
 from payment_service.domain.order import Order, Reason, Rejected, record_time
 from payment_service_events.currency import Currency, UnknownCurrency, currency
@@ -30,6 +30,15 @@ ORDER_ID_PATTERN: Final = r"[\x21-\x7e]{1,64}"
 _ORDER_ID: Final = re.compile(ORDER_ID_PATTERN)
 PROVIDER_PATTERN: Final = r"[a-z][a-z0-9_]{0,31}"
 _PROVIDER: Final = re.compile(PROVIDER_PATTERN)
+
+# Below Stripe's limits for an object (50 names, values of 500, https://docs.stripe.com/metadata): the service adds its own.
+METADATA_MAX: Final = 20
+METADATA_NAME_MAX: Final = 40
+METADATA_VALUE_MAX: Final = 200
+METADATA_NAME_PATTERN: Final = rf"[\x20-\x5a\x5c\x5e-\x7e]{{1,{METADATA_NAME_MAX}}}"
+_METADATA_NAME: Final = re.compile(METADATA_NAME_PATTERN)
+# The names of the service's own entries in the metadata of the provider's objects.
+OWN_METADATA: Final = frozenset({"deployment", "installation", "order_id", "payment_id", "refund_id"})
 
 # The fields that ALLOW_CARD_LIKE_IDS exempts from the search for card numbers.
 _ID_FIELDS: Final = frozenset({"id", "order_id", "user_id", "product_id"})
@@ -74,6 +83,7 @@ def decode_order(
             provider=_read_provider(fields),
             manual_capture=_read_capture_method(fields),
             expires_at=_read_expires_at(fields),
+            metadata=_read_metadata(fields),
         )
     except RefusedError as refused:
         return refused.rejected
@@ -229,6 +239,37 @@ def _read_expires_at(fields: dict[str, object]) -> datetime | None:
         return datetime.fromisoformat(text.upper()).astimezone(UTC)
     except (ValueError, OverflowError):
         raise _bad_expires_at() from None
+
+
+def _read_metadata(fields: dict[str, object]) -> dict[str, str]:
+    """Return the shop's metadata. Text that the guard would mask is refused, as the names of the service's own entries are."""
+    found = fields.get("metadata")
+    if found is None:
+        return {}
+    if not isinstance(found, dict) or len(found) > METADATA_MAX or not all(map(_is_entry, found.items())):
+        raise RefusedError(
+            Reason.BAD_METADATA,
+            f"metadata must be an object of at most {METADATA_MAX} strings, or left out: names of 1 to {METADATA_NAME_MAX} printable "
+            f"ASCII characters without brackets, and values of at most {METADATA_VALUE_MAX} printable characters.",
+        )
+    if taken := OWN_METADATA & found.keys():
+        raise RefusedError(
+            Reason.BAD_METADATA,
+            f"metadata must not contain {', '.join(sorted(taken))}: the service sets these names itself.",
+        )
+    return found
+
+
+def _is_entry(entry: tuple[str, object]) -> bool:
+    name, value = entry
+    return (
+        _METADATA_NAME.fullmatch(name) is not None
+        and isinstance(value, str)
+        and len(value) <= METADATA_VALUE_MAX
+        and value.isprintable()
+        and clean(value) == value
+        and clean(name) == name
+    )
 
 
 def _bad_expires_at() -> RefusedError:

@@ -6,6 +6,7 @@ they don't know, so that fields can be added. They stay within what draft 7 know
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from copy import deepcopy
 from datetime import datetime
 from types import MappingProxyType
@@ -14,7 +15,11 @@ from typing import TYPE_CHECKING, Any, Final
 from payment_service.contracts import records
 from payment_service.contracts.cancelled_orders import REASON_LIMIT_CHARACTERS
 from payment_service.contracts.orders import (
+    METADATA_MAX,
+    METADATA_NAME_PATTERN,
+    METADATA_VALUE_MAX,
     ORDER_ID_PATTERN,
+    OWN_METADATA,
     PROVIDER_PATTERN,
     TIME_PATTERN,
     USER_ID_LIMIT_CHARACTERS,
@@ -26,8 +31,6 @@ from payment_service_events.money import Money
 from payment_service_events.published_events import DATA, EVENTS
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from payment_service_events.declaration import EventData
 
 Schema = dict[str, Any]
@@ -76,6 +79,14 @@ _ORDER: Final[Schema] = {
             "type": ["string", "null"],
             "pattern": f"^{TIME_PATTERN}$",
         },
+        "metadata": {
+            "description": "Names and values of the shop: stored, sent to the provider, shown and published. They decide nothing. "
+            f"Not {', '.join(sorted(OWN_METADATA))}, which the service sets itself. Left out or null: none.",
+            "type": ["object", "null"],
+            "maxProperties": METADATA_MAX,
+            "propertyNames": {"pattern": f"^{METADATA_NAME_PATTERN}$"},
+            "additionalProperties": {"type": "string", "maxLength": METADATA_VALUE_MAX},
+        },
         "items_count": {"description": "How many things were ordered. Not read, and not stored."},
         "items": {"description": "What was ordered: product_id, quantity, price. Not read, and not stored."},
     },
@@ -108,6 +119,7 @@ _BY_TYPE: Final[Mapping[Any, Schema]] = MappingProxyType(
         Money: {"type": "string", "pattern": r"^(0|[1-9][0-9]{0,11})(\.[0-9]{2,3})?$"},
         datetime: {"type": "string", "pattern": records.TIME_PATTERN},
         datetime | None: {"type": "string", "pattern": f"^$|{records.TIME_PATTERN}"},
+        Mapping[str, str]: {"type": "object", "additionalProperties": {"type": "string"}},
     }
 )
 _COUNT: Final = "^[1-9][0-9]*$"

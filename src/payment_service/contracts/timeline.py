@@ -10,7 +10,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, computed_field
 
-from payment_service.contracts.api import Amount, CurrencyCode, OfOrder, UpdatedAt
+from payment_service.contracts.api import Amount, CurrencyCode, OfOrder, PaymentMethod, ReceiptUrl, UpdatedAt
 
 # Results of events in words, where the code alone is unclear.
 _TAKEN: Final = {"known": "no change", "stray": "for an intent of another payment"}
@@ -98,13 +98,17 @@ class RequestEntry(_Entry):
     )
     client: str = Field(description="Client of the API key, or `cli:` and an account name.", examples=["shop"])
     key_id: UUID | None = Field(description="The API key; null for the command line.")
-    address: str = Field(description="Network address; empty for the command line.", examples=["10.0.0.7"])
+    address: str = Field(description="Network address; for the command line its host.", examples=["10.0.0.7"])
+    why: str = Field(
+        default="", description="The requester's reason; empty if none was given.", examples=["ticket 4711"]
+    )
     asked: dict[str, Any] = Field(description="The request, with the caller's Idempotency-Key as `key`.")
 
     def _sentence(self) -> str:
         where = f" from {self.address}" if self.address else ""
         key = f", key {self.asked['key']}" if "key" in self.asked else ""
-        return f"{self.client} requested: {self.action}{where}{key}."
+        why = f", because: {self.why}" if self.why else ""
+        return f"{self.client} requested: {self.action}{where}{key}{why}."
 
 
 class OperationEntry(_Entry):
@@ -181,6 +185,36 @@ class WebhookEntry(_Entry):
         return f"Provider event {self.type} ({self.provider_event_id}): {result}."
 
 
+class PaymentAttemptEntry(_Entry):
+    """An attempt of the customer to pay, reported at `at`, in its current state."""
+
+    kind: Annotated[Literal["payment_attempt"], _KIND] = "payment_attempt"
+    provider_charge_id: str | None = Field(
+        description="The provider's id of the charge; null if none was made.", examples=["ch_3SxYz1"]
+    )
+    status: str = Field(description="pending, declined or succeeded.", examples=["declined"])
+    amount: Amount
+    currency: CurrencyCode
+    decline_code: str | None = Field(
+        description="The provider's decline code, else its error code; null: not declined.",
+        examples=["insufficient_funds"],
+    )
+    decline_reason: str | None = Field(
+        description="One sentence for the customer.", examples=["The card has insufficient funds."]
+    )
+    payment_method: PaymentMethod = Field(description="The method that the customer used.")
+    receipt_url: ReceiptUrl
+    occurred_at: datetime = Field(description="Time at the provider.", examples=["2026-12-25T14:00:01Z"])
+
+    def _sentence(self) -> str:
+        code = f": {self.decline_code}" if self.decline_code else ""
+        charge = f" ({self.provider_charge_id})" if self.provider_charge_id else ""
+        method = self.payment_method.in_words()
+        return (
+            f"The customer's attempt to pay {self.amount} {self.currency} with {method}{charge}: {self.status}{code}."
+        )
+
+
 class TransitionEntry(_Entry):
     """A change of the payment, its refunds or disputes, and the topic of its event."""
 
@@ -216,6 +250,13 @@ class RefundEntry(_Entry):
     failure_code: str = Field(
         description="The provider's failure code; empty if it did not fail.", examples=["expired_or_canceled_card"]
     )
+    bank_reference: str | None = Field(
+        description="The reference by which the customer's bank finds it (of cards: the ARN); null until it is known.",
+        examples=["74208445336230009123456"],
+    )
+    expected_at: datetime | None = Field(
+        description="The customer has the money by this time; null: not known.", examples=["2027-01-08T14:00:00Z"]
+    )
     external: bool = Field(description="True: created at the provider, not by this service.", examples=[False])
     client: str | None = Field(description="Client that requested it; null if it was created at the provider.")
     provider_refund_id: str | None = Field(
@@ -226,7 +267,8 @@ class RefundEntry(_Entry):
     def _sentence(self) -> str:
         who = "at the provider" if self.external else f"for {self.client}"
         reason = f" ({self.failure_code})" if self.failure_code else ""
-        return f"A refund of {self.amount} {self.currency} was made {who}; it is {self.status}{reason}."
+        reference = f", bank reference {self.bank_reference}" if self.bank_reference else ""
+        return f"A refund of {self.amount} {self.currency} was made {who}; it is {self.status}{reason}{reference}."
 
 
 class DisputeEntry(_Entry):
@@ -285,6 +327,7 @@ TimelineEntry = Annotated[
     | OperationEntry
     | AttemptEntry
     | WebhookEntry
+    | PaymentAttemptEntry
     | TransitionEntry
     | RefundEntry
     | DisputeEntry

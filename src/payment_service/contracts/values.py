@@ -1,6 +1,6 @@
 """The values of `payments.*` as bytes, by the declarations in `payment_service_events.published_events`.
 
-Every field but booleans is a string, never null. Encoders are built when this module is imported: a value is encoded for
+Every field but booleans and `metadata` is a string, never null. Encoders are built when this module is imported: a value is encoded for
 every published event.
 """
 
@@ -26,9 +26,17 @@ if TYPE_CHECKING:
 _to_json: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
-def encode_value(payment_id: UUID, order_id: str, user_id: str, data: EventData) -> bytes:
+def encode_value(
+    payment_id: UUID,
+    order_id: str,
+    user_id: str,
+    data: EventData,
+    *,
+    metadata: Mapping[str, str] = MappingProxyType({}),
+) -> bytes:
     """Return the value of a record, JSON in UTF-8."""
     value: dict[str, object] = {"payment_id": str(payment_id), "order_id": order_id, "user_id": user_id}
+    value["metadata"] = dict(metadata)
     for name, source, encode in _ENCODERS[type(data)]:
         content = getattr(data, source)
         value[name] = encode(content) if encode else content

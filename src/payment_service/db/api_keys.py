@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from datetime import datetime, timedelta
     from uuid import UUID
 
+    from asyncpg import Record
+
     from payment_service.db.pool import Connection, Pool
 
 _SQL = load(__package__, "api_keys.sql")
@@ -227,7 +229,7 @@ def _checksum(text: str) -> str:
     return f"{crc32(text.encode()):08x}"
 
 
-def _shown(row: Mapping[str, Any]) -> dict[str, Any]:
+def _shown(row: Record) -> dict[str, Any]:
     """Return a row with JSON decoded and networks as text."""
     amounts = {name: json.loads(row[name]) for name in _AMOUNTS}
-    return {**row, **amounts, "networks": [str(network) for network in row["networks"]]}
+    return {**dict(row), **amounts, "networks": [str(network) for network in row["networks"]]}

@@ -15,6 +15,8 @@ from payment_service.domain.audit_chain import BEFORE_THE_FIRST, Head, Link, ent
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
 
+    from asyncpg import Record
+
     from payment_service.db.pool import Connection, Pool
 
 _SQL = load(__package__, "audit_chain.sql")
@@ -78,7 +80,7 @@ async def unsealed(connection: Connection | Pool) -> AsyncIterator[Unsealed]:
         audit_id = rows[-1]["id"]
 
 
-def _entry(row: Mapping[str, Any]) -> dict[str, Any] | None:
+def _entry(row: Record) -> dict[str, Any] | None:
     """Return the entry of a row that also has columns of its link; None if there is no entry."""
     entry = entry_of({name: value for name, value in row.items() if not name.startswith(_LINK)})
     return entry or None

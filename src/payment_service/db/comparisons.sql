@@ -2,7 +2,7 @@
 -- The payments that own these intents, or have these ids. $1 provider, $2 intents, $3 payments. A call is in flight while a worker
 -- makes it, or while it is due and young; an older one does not explain a difference.
 SELECT p.id, p.order_id, p.attempt, p.user_id, p.provider, p.provider_payment_id, p.amount, p.currency, p.captured, p.refunded, p.reserved,
-       p.status, p.payment_method_type, p.sequence, p.fact_rank, p.fact_at, p.fact_precedence, p.fact_source, p.declines, p.paid_at,
+       p.status, p.payment_method_type, p.payment_method_id, p.metadata, p.sequence, p.fact_rank, p.fact_at, p.fact_precedence, p.fact_source, p.declines, p.paid_at,
        p.traceparent, p.capture_before, p.capture_method, p.created_at,
        EXISTS (SELECT FROM operations o
                WHERE o.payment_id = p.id

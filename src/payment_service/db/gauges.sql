@@ -22,7 +22,7 @@ UNION ALL
 SELECT 'disputes_due', '{}', count(*)::float8
 FROM (
     SELECT FROM disputes
-    WHERE status LIKE '%needs_response' AND evidence_due_at BETWEEN now() AND now() + interval '3 days'
+    WHERE status LIKE '%needs_response' AND answer_by BETWEEN now() AND now() + interval '3 days'
     LIMIT 100000
 ) d
 UNION ALL

@@ -6,10 +6,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from payment_service.contracts.api import STATUSES
+from payment_service.db import payment_attempts
 from payment_service.db.keyset import BEGINNING, END, NO_ID, KeysetCursor
 from payment_service.db.queries import load
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from datetime import datetime
     from uuid import UUID
 
@@ -35,7 +37,13 @@ class Filters:
 async def payment(connection: Connection | Pool, payment_id: UUID) -> Row | None:
     """Return one payment. Amounts are decimal text with the decimals of the currency."""
     row = await connection.fetchrow(_SQL.payment, payment_id)
-    return dict(row) if row else None
+    return (await _with_methods(connection, [dict(row)]))[0] if row else None
+
+
+async def payments_by_id(connection: Connection | Pool, ids: Sequence[UUID]) -> list[Row]:
+    """Return those of these payments that exist, the newest first."""
+    rows = await connection.fetch(_SQL.payments_by_id, ids) if ids else []
+    return await _with_methods(connection, [dict(row) for row in rows])
 
 
 async def newest_names(connection: Connection | Pool) -> Row | None:
@@ -70,7 +78,16 @@ async def payments(
             rows = await connection.fetch(_SQL.payments_by_status, *common, status)
         case _:
             rows = await connection.fetch(_SQL.payments_by_time, *common)
-    return [dict(row) for row in rows]
+    return await _with_methods(connection, [dict(row) for row in rows])
+
+
+async def _with_methods(connection: Connection | Pool, rows: list[Row]) -> list[Row]:
+    """Add the method and the receipt of the deciding attempt of each payment."""
+    if not rows:
+        return rows
+    found = await payment_attempts.deciding(connection, [row["id"] for row in rows])
+    none: Row = {"payment_method": None, "receipt_url": None}
+    return [{**row, **found.get(row["id"], none)} for row in rows]
 
 
 async def events(

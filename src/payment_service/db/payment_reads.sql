@@ -12,6 +12,8 @@ amount_refunded::text
 currency
 provider
 provider_payment_id
+payment_method_id
+metadata::text
 capture_method
 capture_before
 expires_at
@@ -22,6 +24,12 @@ updated_at
 SELECT {shown}
 FROM payments_decimal
 WHERE id = $1
+
+-- name: payments_by_id
+SELECT {shown}
+FROM payments_decimal
+WHERE id = ANY ($1::uuid[])
+ORDER BY created_at DESC, id DESC
 
 -- name: newest_names
 SELECT id, order_id, attempt FROM payments ORDER BY created_at DESC, id DESC LIMIT 1

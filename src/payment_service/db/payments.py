@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import json
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,7 @@ from payment_service_events.currency import currency
 from payment_service_events.money import Money
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
     from uuid import UUID
 
     import asyncpg
@@ -38,6 +39,7 @@ class NewPayment:
     offset: int
     traceparent: str | None
     manual_capture: bool = False
+    metadata: Mapping[str, str] = field(default_factory=dict)
     expires_at: datetime | None = None
 
 
@@ -77,6 +79,7 @@ async def insert(connection: Connection, payments: Sequence[NewPayment]) -> set[
         [p.offset for p in payments],
         [p.traceparent for p in payments],
         ["manual" if p.manual_capture else "automatic" for p in payments],
+        [json.dumps(dict(p.metadata)) if p.metadata else "{}" for p in payments],
         [p.expires_at for p in payments],
         polls.wait_s(0),
     )
@@ -204,22 +207,25 @@ def _to_row(payment: Payment) -> dict[str, Any]:
         "refunded": payment.refunded.minor,
         "reserved": payment.reserved.minor,
         "payment_method_type": payment.method,
+        "payment_method_id": payment.method_id,
         "sequence": payment.sequence,
         "fact_rank": key.rank if key else None,
         "fact_at": key.at if key else None,
         "fact_precedence": key.precedence if key else None,
         "fact_source": key.source if key else None,
         "declines": "\n".join(payment.declines),
-        "paid_at": _to_time(payment.paid_at),
-        "capture_before": _to_time(payment.capture_before),
+        "paid_at": to_time(payment.paid_at),
+        "capture_before": to_time(payment.capture_before),
     }
 
 
-def _to_time(seconds: int | None) -> datetime | None:
+def to_time(seconds: int | None) -> datetime | None:
+    """Return the provider's seconds since 1970 as a time."""
     return None if seconds is None else datetime.fromtimestamp(seconds, UTC)
 
 
-def _to_seconds(time: datetime | None) -> int | None:
+def to_seconds(time: datetime | None) -> int | None:
+    """Return a time as whole seconds since 1970."""
     return None if time is None else int(time.timestamp())
 
 
@@ -242,10 +248,12 @@ def from_row(row: asyncpg.Record | dict[str, Any]) -> Payment:
         reserved=Money(row["reserved"], unit),
         status=Status(row["status"]),
         method=row["payment_method_type"],
+        method_id=row["payment_method_id"],
         sequence=row["sequence"],
         key=key,
         declines=tuple(row["declines"]),
-        paid_at=_to_seconds(row["paid_at"]),
-        capture_before=_to_seconds(row["capture_before"]),
+        paid_at=to_seconds(row["paid_at"]),
+        capture_before=to_seconds(row["capture_before"]),
         traceparent=row["traceparent"],
+        metadata={} if row["metadata"] == "{}" else json.loads(row["metadata"]),
     )

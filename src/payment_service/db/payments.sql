@@ -8,6 +8,7 @@ provider
 amount
 currency
 traceparent
+metadata
 
 -- columns: saved
 -- The columns of a Payment that facts change, with the type of each in `save`. Arrays of arrays are not possible there.
@@ -17,6 +18,7 @@ captured bigint
 refunded bigint
 reserved bigint
 payment_method_type text
+payment_method_id text
 sequence integer
 fact_rank smallint
 fact_at bigint
@@ -27,19 +29,20 @@ paid_at timestamptz
 capture_before timestamptz
 
 -- name: insert
--- An order that already has its payment is skipped; the caller compares the two. $13: seconds until the first poll.
+-- An order that already has its payment is skipped; the caller compares the two. $14: seconds until the first poll.
 WITH inserted AS (
     INSERT INTO payments (id, order_id, user_id, provider, amount, currency, order_topic, order_partition, order_offset, traceparent,
-                          capture_method, expires_at, expiry_due_at)
+                          capture_method, metadata, expires_at, expiry_due_at)
     SELECT *, expires_at
     FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::text[], $7::text[], $8::integer[], $9::bigint[], $10::text[],
-                $11::text[], $12::timestamptz[])
-         AS v (id, order_id, user_id, provider, amount, currency, order_topic, order_partition, order_offset, traceparent, capture_method, expires_at)
+                $11::text[], $12::jsonb[], $13::timestamptz[])
+         AS v (id, order_id, user_id, provider, amount, currency, order_topic, order_partition, order_offset, traceparent, capture_method, metadata,
+               expires_at)
     ON CONFLICT DO NOTHING
     RETURNING id, provider, amount
 ), polled AS (
     INSERT INTO polls (payment_id, provider, due_at)
-    SELECT id, provider, now() + $13::float8 * interval '1 s' FROM inserted WHERE amount > 0
+    SELECT id, provider, now() + $14::float8 * interval '1 s' FROM inserted WHERE amount > 0
 )
 SELECT id FROM inserted
 
@@ -92,9 +95,9 @@ SELECT EXISTS (SELECT FROM payment_events WHERE parked_reason = 'unexpected_mone
 -- Only after a payment that ended unpaid, which is final. The unique constraints admit one of several concurrent requests.
 WITH opened AS (
     INSERT INTO payments (id, order_id, attempt, user_id, provider, amount, currency, order_topic, order_partition, order_offset, traceparent,
-                          capture_method, expires_at, expiry_due_at)
+                          capture_method, metadata, expires_at, expiry_due_at)
     SELECT $2, order_id, attempt + 1, user_id, provider, amount, currency, order_topic, order_partition, order_offset, traceparent, capture_method,
-           $3::timestamptz, $3::timestamptz
+           metadata, $3::timestamptz, $3::timestamptz
     FROM payments
     WHERE id = $1 AND status IN ('canceled', 'failed')
     ON CONFLICT DO NOTHING
@@ -119,10 +122,10 @@ SELECT id, order_id, provider, amount, currency, user_id FROM payments WHERE id 
 SELECT order_id, provider, amount, currency, user_id FROM payments WHERE order_id = ANY ($1::text[]) AND attempt = 1
 
 -- name: save
--- One row per payment: UPDATE ... FROM applies only one of several rows for the same payment, so the caller folds first. $18: the
+-- One row per payment: UPDATE ... FROM applies only one of several rows for the same payment, so the caller folds first. $19: the
 -- payments that are polled no longer.
 WITH ended AS (
-    DELETE FROM polls WHERE payment_id = ANY ($18::uuid[])
+    DELETE FROM polls WHERE payment_id = ANY ($19::uuid[])
 )
 UPDATE payments p
 SET {saved.set}, updated_at = now()

@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
-from payment_service.db.payments import SaveConflict
+from payment_service.db.payments import SaveConflict, to_seconds, to_time
 from payment_service.db.queries import load
 from payment_service.domain.payment import FactKey
 from payment_service.domain.refund import Refund, RefundStatus
@@ -57,6 +57,8 @@ async def save(connection: Connection, refunds: Sequence[tuple[Refund, str, Requ
         [r.status.value for r, _, _ in refunds],
         [r.reason for r, _, _ in refunds],
         [r.failure for r, _, _ in refunds],
+        [r.bank_reference for r, _, _ in refunds],
+        [to_time(r.expected_at) for r, _, _ in refunds],
         [r.external for r, _, _ in refunds],
         # An existing refund keeps its request. These values only have to satisfy the constraint.
         [_client(r, asked) for r, _, asked in refunds],
@@ -98,5 +100,7 @@ def _from_row(row: Any) -> Refund:
         reason=row["reason"],
         external=row["external"],
         failure=row["failure_code"],
+        bank_reference=row["bank_reference"],
+        expected_at=to_seconds(row["expected_at"]),
         key=key,
     )

@@ -17,7 +17,7 @@ FROM (
     WHERE p.id = $1
     UNION ALL
     SELECT at, '1:' || lpad(id::text, 19, '0'), 'request',
-           jsonb_build_object('action', action, 'client', client, 'key_id', key_id, 'address', address, 'asked', detail)
+           jsonb_build_object('action', action, 'client', client, 'key_id', key_id, 'address', address, 'why', why, 'asked', detail)
     FROM audit
     WHERE payment_id = $1
     UNION ALL
@@ -48,9 +48,19 @@ FROM (
     FROM payment_history
     WHERE payment_id = $1
     UNION ALL
+    SELECT created_at, '4:' || left(name, 80), 'payment_attempt',
+           jsonb_build_object('provider_charge_id', provider_charge_id, 'status', status, 'amount', in_major_units(amount, currency)::text,
+                              'currency', currency, 'decline_code', decline_code, 'decline_reason', decline_reason,
+                              'receipt_url', receipt_url, 'occurred_at', occurred_at,
+                              'payment_method', jsonb_build_object('id', payment_method_id, 'type', payment_method_type, 'brand', card_brand,
+                                                                   'last4', card_last4, 'funding', card_funding, 'country', card_country,
+                                                                   'wallet', card_wallet))
+    FROM payment_attempts
+    WHERE payment_id = $1
+    UNION ALL
     SELECT created_at, '6:' || id, 'refund',
            jsonb_build_object('refund_id', id, 'amount', in_major_units(amount, currency)::text, 'currency', currency, 'status', status,
-                              'reason', reason, 'failure_code', failure_code, 'external', external, 'client', client,
+                              'reason', reason, 'failure_code', failure_code, 'bank_reference', bank_reference, 'expected_at', expected_at, 'external', external, 'client', client,
                               'provider_refund_id', provider_refund_id, 'updated_at', updated_at)
     FROM refunds
     WHERE payment_id = $1

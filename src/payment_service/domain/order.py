@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from payment_service_events.money import Money
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -19,7 +21,8 @@ class Order:
     """A request to collect `amount` for `order_id`.
 
     `user_id` is empty if the order names no user. `recorded_at` is the record's own time, None if the broker gave none.
-    `provider`, `manual_capture` and `expires_at` are None if the order leaves them to the service.
+    `provider`, `manual_capture` and `expires_at` are None if the order leaves them to the service. `metadata`: the shop's own
+    names and values, which decide nothing.
     """
 
     order_id: str
@@ -29,6 +32,7 @@ class Order:
     provider: str | None = None
     manual_capture: bool | None = None
     expires_at: datetime | None = None
+    metadata: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,6 +68,7 @@ class Reason(StrEnum):
     BAD_AMOUNT = "bad_amount"
     BAD_CAPTURE_METHOD = "bad_capture_method"
     BAD_EXPIRES_AT = "bad_expires_at"
+    BAD_METADATA = "bad_metadata"
     AMOUNT_NOT_CHARGEABLE = "amount_not_chargeable"
     UNKNOWN_PROVIDER = "unknown_provider"
     ORDER_CHANGED = "order_changed"

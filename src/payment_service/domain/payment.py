@@ -13,21 +13,22 @@ The verdict parks it for an operator.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
-from payment_service.domain.captures import captured_event, succeeded
+from payment_service.domain.captures import authorized, captured_event, succeeded, with_capture_before
 from payment_service.domain.facts_without_intent import FreeFact, RefusedFact, WithdrawnFact
-from payment_service.domain.payment_event import PaymentEvent, utc
+from payment_service.domain.payment_event import PaymentEvent
 from payment_service.domain.unpaid import unpaid_events
-from payment_service_events.published_events import Authorized, Failed, Initiated
+from payment_service_events.published_events import Failed, Initiated
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from uuid import UUID
 
+    from payment_service.domain.payment_attempt import PaymentAttempt
     from payment_service_events.money import Money
 
 
@@ -107,7 +108,8 @@ class Payment:
     """An attempt to be paid for an order. `attempt` counts the payments of the order from 1.
 
     `refunded` and `reserved` are parts of `captured`: refunded already, and reserved by pending refunds. `paid_at` is set
-    once; `capture_before` is when an authorization ends. Both are the provider's seconds.
+    once; `capture_before` is when an authorization ends. Both are the provider's seconds. `method_id`: the provider's id of
+    the method that paid.
     """
 
     id: UUID
@@ -127,7 +129,9 @@ class Payment:
     declines: tuple[str, ...]
     paid_at: int | None
     capture_before: int | None = None
+    method_id: str | None = None
     traceparent: str | None = None
+    metadata: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,6 +141,7 @@ class Decline:
     code: str
     reason: str
     charge_id: str | None
+    method_id: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -161,6 +166,8 @@ class IntentFact:
     occurred_at: int | None = None
     from_read: bool = False
     capture_before: int | None = None
+    method_id: str | None = None
+    attempt: PaymentAttempt | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -175,6 +182,7 @@ class ChargeFact:
     source: str
     captured_at: int | None = None
     capture_before: int | None = None
+    attempt: PaymentAttempt | None = None
 
 
 Fact = IntentFact | ChargeFact | RefusedFact | WithdrawnFact | FreeFact
@@ -292,7 +300,9 @@ def _apply_decline(payment: Payment, fact: IntentFact) -> tuple[Payment, tuple[P
     cause = f"{charge_id or fact.source}:declined"
     if cause in payment.declines:
         return payment, ()
-    failed = Failed(amount=payment.amount, reason=fact.decline.reason, code=fact.decline.code, final=False)
+    failed = Failed(
+        payment.amount, fact.decline.reason, fact.decline.code, final=False, payment_method_id=fact.decline.method_id
+    )
     return replace(payment, declines=(*payment.declines, cause)), (PaymentEvent(cause, failed),)
 
 
@@ -323,16 +333,10 @@ def _capture(payment: Payment, fact: IntentFact) -> Payment:
     payment = with_capture_before(payment, fact.capture_before)
     if fact.status not in {Status.AUTHORIZED, Status.SUCCEEDED}:
         return payment
+    payment = replace(payment, method_id=payment.method_id or fact.method_id)
     if fact.status is Status.SUCCEEDED and payment.paid_at is None:
         payment = replace(payment, paid_at=fact.at if fact.occurred_at is None else fact.occurred_at)
     return replace(payment, captured=max(payment.captured, fact.received, key=lambda money: money.minor))
-
-
-def with_capture_before(payment: Payment, capture_before: int | None) -> Payment:
-    """Set when the authorization ends. An extension is later, so the latest time wins in every order of facts."""
-    if capture_before is None:
-        return payment
-    return replace(payment, capture_before=max(capture_before, payment.capture_before or 0))
 
 
 def _status_events(was: Payment, payment: Payment, fact: IntentFact) -> tuple[PaymentEvent, ...]:
@@ -342,13 +346,7 @@ def _status_events(was: Payment, payment: Payment, fact: IntentFact) -> tuple[Pa
     if fact.status is Status.CANCELED:
         return unpaid_events(payment.amount, "canceled", fact.cancellation, authorized=was.status is Status.AUTHORIZED)
     if fact.status is Status.AUTHORIZED:
-        authorized = Authorized(
-            amount=payment.amount,
-            payment_method=payment.method or "unknown",
-            provider_id=fact.intent_id,
-            capture_before=utc(payment.capture_before) if payment.capture_before is not None else None,
-        )
-        return (PaymentEvent(cause, authorized),)
+        return (PaymentEvent(cause, authorized(payment)),)
     return ()
 
 
@@ -361,6 +359,7 @@ def _apply_charge(payment: Payment, fact: ChargeFact) -> Verdict:
         return Parked("unexpected_money", f"{fact.charge_id} is for {fact.amount}, the order for {payment.amount}")
     adopted, initiated = _adopt_intent(payment, fact.intent_id, None)
     adopted = with_capture_before(replace(adopted, method=fact.method), fact.capture_before)
+    adopted = replace(adopted, method_id=adopted.method_id or (fact.attempt.method.id if fact.attempt else None))
     if adopted.paid_at is None and not adopted.status.ended:
         adopted = replace(adopted, paid_at=fact.captured_at)
     return Ignored("known") if adopted == payment else Applied(adopted, initiated)

@@ -53,7 +53,8 @@ _WITHOUT_EFFECT: Final = frozenset({RefundStatus.FAILED, RefundStatus.CANCELED})
 class Refund:
     """A refund. `external`: made at the provider, or requested by a client that is not known any more.
 
-    `key` is None until the provider reports the refund.
+    `key` is None until the provider reports the refund. `bank_reference`: by which the customer's bank finds it.
+    `expected_at`: when the customer has the money at the latest, seconds. Both are reported once, often later than the refund.
     """
 
     id: UUID
@@ -64,6 +65,8 @@ class Refund:
     reason: str
     external: bool
     failure: str = ""
+    bank_reference: str | None = None
+    expected_at: int | None = None
     key: FactKey | None = None
 
 
@@ -97,6 +100,8 @@ class RefundFact:
     payment_id: UUID | None = None
     created_at: int | None = None
     from_read: bool = False
+    bank_reference: str | None = None
+    expected_at: int | None = None
 
     @property
     def occurred_at(self) -> int | None:
@@ -318,7 +323,12 @@ def _find_refund(payment: Payment, refunds: Mapping[UUID, Refund], fact: RefundF
 
 
 def _advance(refund: Refund, fact: RefundFact) -> Refund:
-    refund = replace(refund, provider_refund_id=fact.provider_refund_id)
+    refund = replace(
+        refund,
+        provider_refund_id=fact.provider_refund_id,
+        bank_reference=refund.bank_reference or fact.bank_reference,
+        expected_at=refund.expected_at or fact.expected_at,
+    )
     rank, precedence = REFUND_STATUS_ORDER[fact.status]
     key = FactKey(rank, fact.at, precedence, fact.source)
     if refund.key is not None and key <= refund.key:

@@ -20,6 +20,7 @@ from payment_service.flows.requests.checkout import Checkouts
 from payment_service.flows.requests.open_payment import Payments
 from payment_service.flows.requests.refund import Refunds
 from payment_service.http import docs, problems
+from payment_service.http.all_lists import all_lists_router
 from payment_service.http.auth import Authenticator, authenticator_for
 from payment_service.http.captures import captures_router
 from payment_service.http.checkout import checkout_router
@@ -92,6 +93,7 @@ def build_app(
     app.include_router(payments_router(reads, authenticator))
     app.include_router(payment_lists_router(reads, authenticator))
     app.include_router(refunds_router(reads, authenticator, Refunds(context)))
+    app.include_router(all_lists_router(reads, authenticator))
     app.include_router(reconciliations_router(reads, authenticator))
     app.include_router(captures_router(authenticator, Captures(context), Cancellations(context)))
     checkouts = Checkouts(context, rate_per_s=config.provider_rate_per_second)

@@ -9,15 +9,20 @@ from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
 from payment_service.contracts.api import (
+    AuditEntry,
     Checkout,
     Dispute,
     Page,
     Pay,
     Payment,
+    PaymentAttempt,
     PaymentDetail,
     PaymentEvent,
+    PaymentMethod,
     Reconciliation,
     Refund,
+    SearchHit,
+    SearchResult,
 )
 from payment_service.contracts.timeline import (
     AttemptEntry,
@@ -56,21 +61,31 @@ PAYMENT: Final[dict[str, Any]] = {
     "currency": "eur",
     "provider": "stripe",
     "provider_payment_id": _INTENT,
+    "metadata": {"campaign": "spring"},
+    "payment_method_id": "pm_1SxYz1",
+    "payment_method": PaymentMethod(
+        id="pm_1SxYz1", type="card", brand="visa", last4="4242", funding="credit", country="DE", wallet=None
+    ),
+    "receipt_url": "https://pay.stripe.com/receipts/payment/example",
     "capture_method": "automatic",
     "capture_before": None,
     "expires_at": _at(0, 417_000) + timedelta(days=1),
     "created_at": _at(0, 417_000),
     "updated_at": _at(2, 93_000),
 }
-_OPEN: Final = {"amount_captured": "0.00", "status": "pending", "updated_at": _at(1)}
+_UNUSED: Final = {"payment_method_id": None, "payment_method": None, "receipt_url": None}
+_OPEN: Final = _UNUSED | {"amount_captured": "0.00", "status": "pending", "updated_at": _at(1)}
 REFUND: Final = Refund(
     id=_REFUND,
     payment_id=_PAYMENT,
+    order_id="order-1001",
     status="pending",
     amount="5.00",
     currency="eur",
     reason="requested_by_customer",
     failure_code="",
+    bank_reference=None,
+    expected_at=None,
     external=False,
     provider="stripe",
     provider_refund_id=None,
@@ -81,6 +96,7 @@ REFUND: Final = Refund(
 DISPUTE: Final = Dispute(
     id=UUID("c1b1c8e2-2f6e-5b8e-8b8a-7d2f8f4c6a90"),
     payment_id=_PAYMENT,
+    order_id="order-1001",
     status="needs_response",
     amount="19.90",
     currency="eur",
@@ -90,6 +106,28 @@ DISPUTE: Final = Dispute(
     provider_dispute_id="du_1SxZa2",
     created_at=_at(50),
     updated_at=_at(50),
+)
+_ATTEMPT: Final = PaymentAttempt(
+    provider_charge_id="ch_3SxYz1",
+    status="succeeded",
+    amount="19.90",
+    currency="eur",
+    decline_code=None,
+    decline_reason=None,
+    payment_method=PAYMENT["payment_method"],
+    receipt_url=PAYMENT["receipt_url"],
+    occurred_at=_at(1),
+)
+_AUDIT: Final = AuditEntry(
+    id=17,
+    at=_at(40),
+    client="cli:ada",
+    key_id=None,
+    address="ops-1",
+    action="refund",
+    payment_id=_PAYMENT,
+    why="ticket 4711",
+    detail={"amount": "5.00", "reason": "requested_by_customer", "metadata": {}, "key": "cli-1f0c3a5b7d9e2468"},
 )
 _EVENT: Final = PaymentEvent(
     id=UUID("5d3f8a52-6f0b-4c1e-9f4b-6c8f6f8e2a11"),
@@ -212,6 +250,8 @@ _TIMELINE: Final[list[TimelineEntry]] = [
         status="pending",
         reason="requested_by_customer",
         failure_code="",
+        bank_reference=None,
+        expected_at=None,
         external=False,
         client="shop",
         provider_refund_id=None,
@@ -230,6 +270,7 @@ _RESPONSES: Final[dict[str, BaseModel]] = {
     "list_payments": Page[Payment](data=[Payment(**PAYMENT)], has_more=False, next_cursor=None),
     "read_payment": PaymentDetail(
         **PAYMENT,
+        attempts=[_ATTEMPT],
         refunds=Page[Refund](data=[REFUND], has_more=False, next_cursor=None),
         disputes=Page[Dispute](data=[DISPUTE], has_more=False, next_cursor=None),
     ),
@@ -237,6 +278,12 @@ _RESPONSES: Final[dict[str, BaseModel]] = {
     "list_payment_events": Page[PaymentEvent](data=[_EVENT], has_more=False, next_cursor=None),
     "list_payment_refunds": Page[Refund](data=[REFUND], has_more=False, next_cursor=None),
     "list_payment_disputes": Page[Dispute](data=[DISPUTE], has_more=False, next_cursor=None),
+    "list_refunds": Page[Refund](data=[REFUND], has_more=False, next_cursor=None),
+    "list_disputes": Page[Dispute](data=[DISPUTE], has_more=False, next_cursor=None),
+    "list_audit": Page[AuditEntry](data=[_AUDIT], has_more=False, next_cursor=None),
+    "search_payments": SearchResult(
+        data=[SearchHit(matched="payment", name=_INTENT, payment=Payment(**PAYMENT))], has_more=False
+    ),
     "list_reconciliations": Page[Reconciliation](data=[_RECONCILIATION], has_more=False, next_cursor=None),
     "read_refund": REFUND,
     "refund_payment": REFUND,

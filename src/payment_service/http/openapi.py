@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from fastapi.openapi.utils import get_openapi
 
+from payment_service.db.api_keys import Scope
 from payment_service.http import problems
 from payment_service.http.examples import REQUESTS, RESPONSES
 from payment_service.http.problems import NotReadyBody, ProblemBody
@@ -29,6 +30,8 @@ _CONTACT: Final = {"name": "The maintainers of payment-service"}
 _TAGS: Final = [
     {"name": "payments", "description": "Read payments, and capture or cancel them."},
     {"name": "refunds", "description": "Make and read refunds."},
+    {"name": "disputes", "description": "Read disputes."},
+    {"name": "audit", "description": "Read who changed what, and why."},
     {"name": "checkout", "description": "For the shop's own server, which can check who owns an order."},
     {"name": "reconciliations", "description": "Comparisons of the provider's objects with the database."},
     {"name": "webhooks", "description": "Events from providers."},
@@ -261,7 +264,8 @@ def _name_scope(operation: dict[str, Any]) -> None:
     [scope] = security[0].pop("api_key")
     security[0]["api_key"] = []
     operation["x-scope"] = scope
-    sentence = f"The key needs the scope `{scope}` or `admin`."
+    more = "" if scope == Scope.ADMIN else " or `admin`"
+    sentence = f"The key needs the scope `{scope}`{more}."
     operation["description"] = f"{operation.get('description', '').strip()}\n\n{sentence}".strip()
 
 

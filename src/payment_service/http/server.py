@@ -131,7 +131,8 @@ def _listen(bound: socket.socket) -> None:
     try:
         bound.listen(BACKLOG)
     except OSError as error:
-        raise _address_in_use(*bound.getsockname()[:2], error) from None
+        host, port = bound.getsockname()[:2]
+        raise _address_in_use(host, port, error) from None
 
 
 def _address_in_use(host: str, port: int, error: OSError) -> AddressInUse:

@@ -66,6 +66,7 @@ class Plugin(Generic[S]):
       Append scripts; never change a released one.
     - `rights`: the privileges of the service's role on these tables. The reader's role may read them.
     - `attention`: its items that need an operator.
+    - `payment_page`: the URL of the provider's page about a payment, for people, from the provider's id and whether it is live.
     """
 
     settings: type[S]
@@ -74,6 +75,7 @@ class Plugin(Generic[S]):
     migrations: tuple[str, ...] = ()
     rights: Mapping[str, str] = field(default_factory=dict)
     attention: AttentionSource | None = None
+    payment_page: Callable[[S, str, bool], str] | None = None
 
 
 @cache
@@ -93,6 +95,14 @@ def installed() -> Mapping[str, Plugin[Any]]:
 def attention_sources() -> dict[str, AttentionSource]:
     """Return the items of all installed providers that need an operator, by kind."""
     return {plugin.attention.what: plugin.attention for plugin in installed().values() if plugin.attention is not None}
+
+
+def payment_page(name: str, provider_payment_id: str, config: Config, *, livemode: bool) -> str | None:
+    """Return the URL of a provider's page about a payment. None: the provider has none, or is not installed."""
+    plugin = installed().get(name)
+    if plugin is None or plugin.payment_page is None:
+        return None
+    return plugin.payment_page(_read_settings(plugin, config), provider_payment_id, livemode)
 
 
 def open_providers(config: Config, context: ProviderContext) -> Providers:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, Protocol, runtime_checkable
 from urllib.parse import quote
 
@@ -316,9 +317,18 @@ class Provider(Protocol):
     name: str
 
     def create_request(
-        self, *, payment_id: UUID, order_id: str, amount: Money, manual_capture: bool = False
+        self,
+        *,
+        payment_id: UUID,
+        order_id: str,
+        amount: Money,
+        manual_capture: bool = False,
+        metadata: Mapping[str, str] = MappingProxyType({}),
     ) -> Request:
-        """Build the request that creates an intent. Raise AmountNotRepresentable (a ValueError)."""
+        """Build the request that creates an intent. Raise AmountNotRepresentable (a ValueError).
+
+        `metadata`: the shop's own, for the provider's pages and reports. Its names are never those of the service.
+        """
         ...
 
     def cancel_request(self, intent_id: str, *, reason: str = "") -> Request:

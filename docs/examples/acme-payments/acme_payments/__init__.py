@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hmac
 import json
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote, unquote
 from uuid import UUID
@@ -66,10 +67,16 @@ class Acme:
         """Close nothing."""
 
     def create_request(
-        self, *, payment_id: UUID, order_id: str, amount: Money, manual_capture: bool = False
+        self,
+        *,
+        payment_id: UUID,
+        order_id: str,
+        amount: Money,
+        manual_capture: bool = False,
+        metadata: Mapping[str, str] = MappingProxyType({}),
     ) -> Request:
         """Build the request that creates a payment. It carries our ids, so that the payment can be found again."""
-        names = {"deployment": self._deployment, "order_id": order_id, "payment_id": str(payment_id)}
+        names = {**metadata, "deployment": self._deployment, "order_id": order_id, "payment_id": str(payment_id)}
         form = {"amount": amount.minor, "currency": amount.currency.code, "hold": manual_capture, "names": names}
         return _post("/payments", form)
 

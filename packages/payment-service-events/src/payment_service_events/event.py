@@ -38,6 +38,12 @@ class Event:
     )
     order_id: str = field(metadata=about("The shop's id of the order.", "order-1001"))
     user_id: str = field(metadata=about("As in the order; empty when the order has no user.", "user-7"))
+    metadata: Mapping[str, str] = field(
+        hash=False,
+        metadata=about(
+            "Names and values of the shop, as in the order; empty when it has none.", {"campaign": "spring"}
+        ),
+    )
     record: Record = field(repr=False, compare=False)
 
 

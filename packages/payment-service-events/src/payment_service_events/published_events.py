@@ -38,6 +38,9 @@ _A_WEEK_LATER: Final = datetime(2026, 2, 7, 10, tzinfo=timezone.utc)
 _TO_PAY: Final = about("The amount to pay, with the currency's decimals.", _PRICE)
 _SENTENCE: Final = about("One sentence for people.", "The payment was canceled.")
 _PROVIDER_ID: Final = about("The provider's id of the payment.", "pi_example")
+_METHOD_ID: Final = about(
+    "The provider's id of the method that the customer used; empty if none is known.", "pm_example"
+)
 _REFUND_ID: Final = about(
     "Identifies the refund in all records and in the API.", "c1a2ad0b-4625-53c1-b374-ffa237e29b4d", format="uuid"
 )
@@ -92,6 +95,7 @@ class Authorized(EventData):
             _A_WEEK_LATER,
         )
     )
+    payment_method_id: str = field(default="", metadata=_METHOD_ID)
 
 
 @dataclass(frozen=True)
@@ -118,6 +122,7 @@ class Succeeded(EventData):
     provider_id: str = field(
         metadata=about("The provider's id of the payment; empty when none was needed.", "pi_example")
     )
+    payment_method_id: str = field(default="", metadata=_METHOD_ID)
 
 
 @dataclass(frozen=True)
@@ -179,6 +184,7 @@ class Failed(EventData):
     final: bool = field(
         metadata=about("False: the customer may still pay, keep the order. True: it never succeeds after this.", False)  # noqa: FBT003 - an example
     )
+    payment_method_id: str = field(default="", metadata=_METHOD_ID)
 
 
 @dataclass(frozen=True)

@@ -82,6 +82,7 @@ def _read(topic: str, value: bytes | None, headers: dict[str, str]) -> Event:
     }
     if kind is None:
         names: dict[str, Any] = {name: _text_or_empty(found, name) for name in ("payment_id", "order_id", "user_id")}
+        names["metadata"] = _strings(found, "metadata")
         return Unknown(**envelope, **names, value=MappingProxyType(found))
     return kind(**envelope, **{name: reader(found, name) for name, reader in _READERS[topic].items()})
 
@@ -135,6 +136,13 @@ def _text_or_empty(found: dict[str, Any], name: str) -> str:
     return text if isinstance(text, str) else ""
 
 
+def _strings(found: dict[str, Any], name: str) -> Mapping[str, str]:
+    """Read an object of strings. Anything else in it is left out, because nothing depends on it."""
+    entries = found.get(name)
+    named = entries.items() if isinstance(entries, dict) else ()
+    return MappingProxyType({key: value for key, value in named if isinstance(value, str)})
+
+
 def _boolean(found: dict[str, Any], name: str) -> bool:
     flag = found.get(name)
     if not isinstance(flag, bool):
@@ -180,7 +188,14 @@ def _time(name: str, text: str) -> datetime:
 
 
 _BY_TYPE: Final[Mapping[Any, Callable[[dict[str, Any], str], Any]]] = MappingProxyType(
-    {str: _string, bool: _boolean, Money: _money, datetime: _moment, Optional[datetime]: _moment_or_none}
+    {
+        str: _string,
+        bool: _boolean,
+        Money: _money,
+        datetime: _moment,
+        Optional[datetime]: _moment_or_none,
+        Mapping[str, str]: _strings,
+    }
 )
 _READERS: Final = MappingProxyType(
     {topic: {field.name: _BY_TYPE[field.type] for field in value_fields(kind)} for topic, kind in EVENTS.items()}

@@ -87,10 +87,22 @@ COMMENT ON COLUMN payment_history.published_topic IS 'Topic of the event. NULL: 
 COMMENT ON COLUMN payment_history.cause IS 'The object at the provider and the state that it reached.';
 COMMENT ON COLUMN payment_history.occurred_at IS 'The clock of the provider. NULL: a read showed the status, but not its time.';
 
+COMMENT ON TABLE payment_attempts IS 'Attempts of customers to pay, as the provider reported them. Nothing is decided by them. Amounts are in minor units.';
+COMMENT ON COLUMN payment_attempts.name IS 'The id of the charge at the provider, else of the event that reported a decline without a charge.';
+COMMENT ON COLUMN payment_attempts.decline_code IS 'Why it was declined, in the words of the provider. NULL: it was not.';
+COMMENT ON COLUMN payment_attempts.decline_reason IS 'Why it was declined, as a sentence for the customer.';
+COMMENT ON COLUMN payment_attempts.card_last4 IS 'The last four digits of the card or account. No other digit is ever stored.';
+COMMENT ON COLUMN payment_attempts.card_funding IS 'credit, debit, prepaid or unknown.';
+COMMENT ON COLUMN payment_attempts.card_country IS 'Country of the issuer, ISO 3166-1.';
+COMMENT ON COLUMN payment_attempts.card_wallet IS 'The wallet that held the card, such as apple_pay. NULL: none.';
+COMMENT ON COLUMN payment_attempts.occurred_at IS 'The clock of the provider.';
+
 COMMENT ON TABLE refunds IS 'Refunds of payments. Amounts are in minor units.';
 COMMENT ON COLUMN refunds.id IS 'The id of its operation; for an external refund derived from the id at the provider.';
 COMMENT ON COLUMN refunds.provider_refund_id IS 'NULL until the provider has created the refund, then set once.';
 COMMENT ON COLUMN refunds.failure_code IS 'Why the refund failed, in the words of the provider; empty if it did not.';
+COMMENT ON COLUMN refunds.bank_reference IS 'The reference by which the bank of the customer finds the refund (ARN). NULL until the provider reports it.';
+COMMENT ON COLUMN refunds.expected_at IS 'When the customer has the money at the latest, as the provider promises it. NULL: it promises no time.';
 COMMENT ON COLUMN refunds.external IS 'Created at the provider, not requested through this service.';
 COMMENT ON COLUMN refunds.client IS 'The API key or person that requested the refund. Kept for good, so that the same request never refunds twice.';
 COMMENT ON COLUMN refunds.fingerprint IS 'SHA-256 of the request.';
@@ -101,6 +113,7 @@ COMMENT ON TABLE disputes IS 'Disputes (chargebacks and inquiries) of payments. 
 COMMENT ON COLUMN disputes.status IS 'The word of the provider, which may be newer than this version.';
 COMMENT ON COLUMN disputes.funds_withdrawn IS 'Whether the bank has the money. For a status that does not say it: what the fields of the provider say.';
 COMMENT ON COLUMN disputes.evidence_due_at IS 'Until when the provider accepts evidence. NULL: it does not ask for any.';
+COMMENT ON COLUMN disputes.answer_by IS 'The order of disputes that need a response: those without a deadline come last.';
 COMMENT ON COLUMN disputes.fact_rank IS 'Key of the latest applied fact, as in payments.';
 COMMENT ON COLUMN disputes.fact_at IS 'The clock of the provider, in seconds since 1970.';
 
@@ -168,6 +181,7 @@ COMMENT ON COLUMN idempotency_keys.result IS 'The stored result, from which the 
 
 COMMENT ON TABLE audit IS 'Changes that a person or an API key requested. Only inserted into.';
 COMMENT ON COLUMN audit.client IS 'Client of the API key, or cli: and the name of the person on that machine.';
+COMMENT ON COLUMN audit.why IS 'Why, in the words of the requester; empty if not given.';
 COMMENT ON COLUMN audit.key_id IS 'api_keys.id. NULL: the command line.';
 COMMENT ON COLUMN audit.address IS 'IP address of the caller; empty for the command line.';
 

@@ -8,9 +8,9 @@ CREATE FUNCTION currency_decimals(currency text) RETURNS integer LANGUAGE sql IM
                 ELSE 2 END
 $$;
 
-CREATE FUNCTION in_major_units(minor bigint, currency text) RETURNS numeric LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
-    SELECT round(minor / power(10::numeric, currency_decimals(currency)), currency_decimals(currency))
-$$;
+-- Parsed now, because an index of it is built and restored with an empty search path.
+CREATE FUNCTION in_major_units(minor bigint, currency text) RETURNS numeric LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN round(minor / power(10::numeric, currency_decimals(currency)), currency_decimals(currency));
 
 CREATE FUNCTION derived_status(status text, captured bigint, refunded bigint) RETURNS text LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
     SELECT CASE WHEN refunded > 0 AND refunded = captured THEN 'refunded'
@@ -191,6 +191,8 @@ CREATE TABLE refunds (
     status             text        NOT NULL CONSTRAINT refunds_status_is_known CHECK (status IN ('pending', 'requires_action', 'succeeded', 'failed', 'canceled')),
     reason             text        NOT NULL DEFAULT '',
     failure_code       text        NOT NULL DEFAULT '',
+    bank_reference     text,
+    expected_at        timestamptz,
     external           boolean     NOT NULL,
     client             text,
     idempotency_key    text,
@@ -205,6 +207,8 @@ CREATE TABLE refunds (
     CONSTRAINT refunds_external_has_no_client CHECK (external = (client IS NULL))
 );
 CREATE INDEX refunds_of_payment ON refunds (payment_id, created_at, id);
+CREATE INDEX refunds_by_status ON refunds (status, created_at, id);
+CREATE INDEX refunds_of_bank_reference ON refunds (bank_reference) WHERE bank_reference IS NOT NULL;
 CREATE UNIQUE INDEX refunds_one_row_per_refund ON refunds (provider, provider_refund_id) WHERE provider_refund_id IS NOT NULL;
 
 CREATE TABLE disputes (
@@ -217,6 +221,7 @@ CREATE TABLE disputes (
     status              text        NOT NULL CONSTRAINT disputes_status_is_a_word CHECK (status ~ '^[a-z0-9_]{1,64}$'),
     reason              text        NOT NULL,
     evidence_due_at     timestamptz,
+    answer_by           timestamptz NOT NULL GENERATED ALWAYS AS (coalesce(evidence_due_at, '9998-01-01T00:00:00Z'::timestamptz)) STORED,
     funds_withdrawn     boolean     NOT NULL DEFAULT true,
     fact_rank           smallint    NOT NULL,
     fact_at             bigint      NOT NULL,
@@ -227,7 +232,8 @@ CREATE TABLE disputes (
     CONSTRAINT disputes_one_row_per_dispute UNIQUE (provider, provider_dispute_id)
 );
 CREATE INDEX disputes_of_payment ON disputes (payment_id, created_at, id);
-CREATE INDEX disputes_to_answer ON disputes (evidence_due_at) WHERE status LIKE '%needs_response';
+CREATE INDEX disputes_by_status ON disputes (status, created_at, id);
+CREATE INDEX disputes_to_answer ON disputes (answer_by, id) WHERE status LIKE '%needs_response';
 
 -- Column names are the ones that the event router of Debezium expects.
 CREATE SEQUENCE outbox_position;
@@ -334,9 +340,13 @@ CREATE TABLE audit (
     address    text        NOT NULL DEFAULT '',
     action     text        NOT NULL,
     payment_id uuid,
+    why        text        NOT NULL DEFAULT '' CONSTRAINT audit_why_is_a_line CHECK (length(why) <= 500),
     detail     jsonb       NOT NULL DEFAULT '{}'
 );
 CREATE INDEX audit_of_payment ON audit (payment_id) WHERE payment_id IS NOT NULL;
+CREATE INDEX audit_by_time ON audit (at, id);
+CREATE INDEX audit_by_client ON audit (client, at, id);
+CREATE INDEX audit_by_action ON audit (action, at, id);
 
 CREATE TABLE cursor_key (
     id  boolean PRIMARY KEY DEFAULT true CONSTRAINT cursor_key_is_one_row CHECK (id),
@@ -364,20 +374,3 @@ CREATE TABLE schema_minimum (
     revision integer NOT NULL
 );
 INSERT INTO schema_minimum (revision) VALUES (1);
-
-CREATE VIEW payments_decimal AS
-SELECT id, order_id, user_id, provider, provider_payment_id, in_major_units(amount, currency) AS amount,
-       in_major_units(captured, currency) AS amount_captured, in_major_units(refunded, currency) AS amount_refunded, currency,
-       derived_status(status, captured, refunded) AS status, payment_method_id, payment_method_type, metadata, created_at, updated_at,
-       capture_method, capture_before, expires_at
-FROM payments;
-
-CREATE VIEW refunds_decimal AS
-SELECT id, payment_id, status, in_major_units(amount, currency) AS amount, currency, reason, failure_code, external,
-       provider, provider_refund_id, metadata, created_at, updated_at
-FROM refunds;
-
-CREATE VIEW disputes_decimal AS
-SELECT id, payment_id, status, in_major_units(amount, currency) AS amount, currency, reason, evidence_due_at AS evidence_due_by,
-       provider, provider_dispute_id, created_at, updated_at
-FROM disputes;

@@ -163,6 +163,7 @@ class OrderIntake:
                 order_id=order.order_id,
                 amount=order.amount,
                 manual_capture=self._uses_manual_capture(order, provider.name),
+                metadata=order.metadata,
             )
         except UnknownProvider as error:
             refused = Rejected(Reason.UNKNOWN_PROVIDER, str(error))
@@ -259,6 +260,7 @@ class OrderIntake:
             offset=inbound_record.offset,
             traceparent=_traceparent(inbound_record),
             manual_capture=plan.request is not None and self._uses_manual_capture(plan.order, plan.provider),
+            metadata=plan.order.metadata,
             expires_at=self._expires_at(plan) if plan.request else None,
         )
 

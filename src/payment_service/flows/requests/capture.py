@@ -99,19 +99,19 @@ class Captures:
         return not await operations.explains(connection, payment.id, Kind.CAPTURE)
 
     def _request(self, payment: Payment, amount: str | None) -> Request:
-        try:
-            return self._context.provider_of(payment).capture_request(
-                payment.provider_payment_id or "", _amount(payment, amount)
-            )
-        except MoneyError as error:
-            raise Refusal(RefusalReason.INVALID, f"amount: {error}") from None
+        return self._context.provider_of(payment).capture_request(
+            payment.provider_payment_id or "", _amount(payment, amount)
+        )
 
 
 def _amount(payment: Payment, text: str | None) -> Money:
-    """Parse an amount, or return the authorized amount for None. Raise MoneyError, Refusal."""
+    """Parse an amount, or return the authorized amount for None. Raise Refusal."""
     if text is None:
         return payment.amount
-    amount = parse(text, payment.amount.currency)
+    try:
+        amount = parse(text, payment.amount.currency)
+    except MoneyError as error:
+        raise Refusal(RefusalReason.INVALID, f"amount: {error}") from None
     if amount.minor == 0:
         raise Refusal(
             RefusalReason.INVALID, "amount: must be more than 0; cancel the payment to release the authorization."

@@ -70,7 +70,11 @@ class Payments:
             )
         try:
             request = self._context.provider_of(last).create_request(
-                payment_id=new, order_id=last.order_id, amount=last.amount, manual_capture=method == "manual"
+                payment_id=new,
+                order_id=last.order_id,
+                amount=last.amount,
+                manual_capture=method == "manual",
+                metadata=last.metadata,
             )
         except MoneyError as error:
             raise Refusal(RefusalReason.NOT_ALLOWED, f"The order's amount cannot be charged: {error}") from None

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from payment_service.db import disputes, operations, payments, polls, records, recovery, refunds
+from payment_service.db import disputes, operations, payment_attempts, payments, polls, records, recovery, refunds
 from payment_service.domain.dispute import (
     CLOSED,
     DisputeChanged,
@@ -21,7 +21,8 @@ from payment_service.domain.dispute import (
     apply_dispute,
 )
 from payment_service.domain.ids import dispute_id
-from payment_service.domain.payment import Applied, Ignored, IntentFact, Parked, Status, Stray, apply
+from payment_service.domain.payment import Applied, ChargeFact, Ignored, IntentFact, Parked, Status, Stray, apply
+from payment_service.domain.payment_attempt import merge
 from payment_service.domain.refund import (
     ReadIntent,
     ReadRefunds,
@@ -55,6 +56,7 @@ if TYPE_CHECKING:
     from payment_service.domain.dispute import Dispute
     from payment_service.domain.facts import AnyFact, AnyVerdict, SingleFact
     from payment_service.domain.payment import Payment
+    from payment_service.domain.payment_attempt import PaymentAttempt
     from payment_service.domain.payment_event import PaymentEvent
     from payment_service.domain.refund import Refund
     from payment_service.provider.port import Request
@@ -101,6 +103,7 @@ class Fold:
         self._strays: set[UUID] = set()
         self._refunds: dict[UUID, Refund] = {}
         self._disputes: dict[UUID, Dispute] = {}
+        self._attempts: dict[tuple[UUID, str], PaymentAttempt] = {}
         self._requesters: dict[UUID, Requester] = {}
         self._published: Mapping[UUID, Collection[tuple[str, str]]] = {}
 
@@ -168,6 +171,7 @@ class Fold:
                     self._enqueue_stray(payment, fact.intent_id)
             case _:
                 pass
+        self._collect_attempt(payment, fact, verdict)
         return verdict
 
     def append_history(self, payment_id: UUID, cause: str) -> None:
@@ -207,6 +211,11 @@ class Fold:
         changes = [(self._before[key], now) for key, now in self._current.items() if now != self._before[key]]
         if changes:
             await payments.save(connection, changes, polled_no_longer=self._ended())
+        if self._attempts:
+            await payment_attempts.save(
+                connection,
+                [(key, self._current[key].provider, attempt) for (key, _), attempt in self._attempts.items()],
+            )
         if self._refunds:
             rows = [
                 (r, self._current[r.payment_id].provider, self._requesters.get(r.id)) for r in self._refunds.values()
@@ -254,6 +263,13 @@ class Fold:
     def has_operations(self) -> bool:
         """Return whether the dispatcher has work."""
         return bool(self._operations)
+
+    def _collect_attempt(self, payment: Payment, fact: SingleFact, verdict: AnyVerdict) -> None:
+        """Keep what a fact about the payment's own intent shows of an attempt to pay, even if it changes no status."""
+        if isinstance(fact, IntentFact | ChargeFact) and isinstance(verdict, Applied | Ignored) and fact.attempt:
+            key = (payment.id, fact.attempt.name)
+            known = self._attempts.get(key)
+            self._attempts[key] = merge(known, fact.attempt) if known else fact.attempt
 
     def _to_poll(self) -> dict[UUID, int]:
         """Return the payments of which something is open now, with the number of polls so far."""

@@ -27,7 +27,7 @@ def outbox_record(payment: Payment, event: PaymentEvent, *, deployment: str, now
         sequence=payment.sequence,
         topic=topic,
         key=str(payment.id).encode(),
-        value=encode_value(payment.id, payment.order_id, payment.user_id, event.data),
+        value=encode_value(payment.id, payment.order_id, payment.user_id, event.data, metadata=payment.metadata),
         headers=cloud_event_headers(
             ce_id=record_id,
             ce_type=topic,

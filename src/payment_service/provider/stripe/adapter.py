@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import unquote, urlencode, urlsplit
+from urllib.parse import quote, unquote, urlencode, urlsplit
 from uuid import UUID
 
 import aiohttp
@@ -62,6 +63,7 @@ if TYPE_CHECKING:
 
 # A PaymentIntent with its charge has about 8 kB, a page of a hundred 800 kB.
 ANSWER_LIMIT_BYTES: Final = 2_097_152
+API_BASE: Final = "https://api.stripe.com"
 # A thousand refunds of one intent, more than any shop makes.
 REFUND_PAGES_MAX: Final = 10
 
@@ -91,13 +93,21 @@ class Stripe:
         await self._session.close()
 
     def create_request(
-        self, *, payment_id: UUID, order_id: str, amount: Money, manual_capture: bool = False
+        self,
+        *,
+        payment_id: UUID,
+        order_id: str,
+        amount: Money,
+        manual_capture: bool = False,
+        metadata: Mapping[str, str] = MappingProxyType({}),
     ) -> Request:
         """Build the creation of a PaymentIntent (https://docs.stripe.com/api/payment_intents/create)."""
         form = [("amount", str(to_stripe(amount))), ("currency", amount.currency.code)]
         if manual_capture:
             form.append(("capture_method", "manual"))
         form += [(f"payment_method_types[{i}]", method) for i, method in enumerate(self._methods)]
+        # Stripe takes an empty value for the removal of its name.
+        form += [(f"metadata[{name}]", value) for name, value in metadata.items() if value]
         form += [
             ("metadata[deployment]", self._deployment),
             *([("metadata[installation]", self._installation)] if self._installation else []),
@@ -318,7 +328,15 @@ def _make(config: Config, context: ProviderContext) -> Stripe:
     return Stripe(config, now_s=context.now_s, installation=context.installation)
 
 
-PLUGIN: Final = Plugin(settings=Config, make=_make, pay=StripePay)
+def _payment_page(config: Config, intent_id: str, livemode: bool) -> str:  # noqa: FBT001 - the form of Plugin.payment_page
+    """Return the page of an intent in Stripe's Dashboard, or in the sandbox if it is used."""
+    base = config.stripe_api_base.rstrip("/")
+    if base != API_BASE:
+        return f"{base}/payments/{quote(intent_id, safe='')}"
+    return f"https://dashboard.stripe.com/{'' if livemode else 'test/'}payments/{quote(intent_id, safe='')}"
+
+
+PLUGIN: Final = Plugin(settings=Config, make=_make, pay=StripePay, payment_page=_payment_page)
 
 
 async def _refuse_if_late(

@@ -10,6 +10,7 @@ from payment_service.provider.port import Request
 from payment_service.provider.stripe import times
 from payment_service.provider.stripe.amounts import from_stripe
 from payment_service.provider.stripe.api_versions import API_VERSION
+from payment_service.provider.stripe.attempts import attempt_of_intent, decline_code, decline_reason, method_id
 from payment_service.provider.stripe.unknown_values import report_unknown
 from payment_service_events.currency import currency
 
@@ -25,19 +26,6 @@ _STATUSES: Final = {
 }
 # An intent with a status that Stripe added later may hold money. While it is read as processing, nothing cancels it.
 UNKNOWN_STATUS: Final = Status.PROCESSING
-# Sentences for customers. Codes that Stripe says to hide from them (https://docs.stripe.com/declines/codes) are not
-# listed and read as a plain decline.
-_SENTENCES: Final = {
-    "insufficient_funds": "The card has insufficient funds.",
-    "expired_card": "The card has expired.",
-    "incorrect_cvc": "The card's security code is incorrect.",
-    "incorrect_number": "The card number is incorrect.",
-    "processing_error": "The card could not be processed. Please try again.",
-    "authentication_required": "The card needs the customer's authentication.",
-    "payment_intent_authentication_failure": "The customer's authentication failed.",
-    "card_velocity_exceeded": "The card's limit is exceeded.",
-}
-_DECLINED: Final = "The payment was declined."
 
 
 class MalformedIntent(ValueError):
@@ -73,6 +61,7 @@ def intent_fact(
     try:
         unit = currency(intent["currency"])
         status = _status(_text(intent["status"]), unknown_status)
+        attempt = attempt_of_intent(intent, at=at, event_id=source if from_event else None)
         decline = _decline(intent) if intent["status"] == "requires_payment_method" else None
         status = Status.DECLINED if decline else status
         return IntentFact(
@@ -89,6 +78,8 @@ def intent_fact(
             occurred_at=times.occurred_at(intent, status),
             from_read=not from_event if from_read is None else from_read,
             capture_before=times.capture_before(times.expanded_charge(intent)),
+            method_id=method_id(intent),
+            attempt=attempt,
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         message = f"not a valid PaymentIntent: {type(error).__name__}"
@@ -119,10 +110,12 @@ def _decline(intent: dict[str, Any]) -> Decline | None:
     error = intent.get("last_payment_error")
     if not isinstance(error, dict):
         return None
-    code = str(error.get("decline_code") or error.get("code") or "declined")[:100]
-    charge = error.get("charge")
+    code, charge = decline_code(error), error.get("charge")
     return Decline(
-        code=code, reason=_SENTENCES.get(code, _DECLINED), charge_id=charge if isinstance(charge, str) else None
+        code=code,
+        reason=decline_reason(code),
+        charge_id=charge if isinstance(charge, str) else None,
+        method_id=method_id(error) or "",
     )
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import parse_qs, urlencode, urlsplit
 from uuid import UUID
@@ -23,6 +25,13 @@ _PAGE_SIZE: Final = 100  # Stripe's maximum
 # The reasons that Stripe accepts. Any other is stored here only.
 _REASONS: Final = frozenset({"duplicate", "fraudulent", "requested_by_customer"})
 
+
+_REFERENCE: Final = re.compile(r"[\x21-\x7e]{1,64}")
+# "5-10 business days" (https://docs.stripe.com/refunds).
+CARD_REFUND_BUSINESS_DAYS: Final = 10
+_BUSINESS_DAYS: Final = 5
+_FRIDAY: Final = 4
+_DAY_S: Final = 86_400
 
 # An expired authorization, in the versions before basil. Nothing was captured, so nothing is refunded.
 _RELEASE: Final = "expired_uncaptured_charge"
@@ -104,9 +113,40 @@ def refund_fact(refund: Any, *, at: int, source: str, from_read: bool = False) -
             source=source,
             created_at=seconds(refund.get("created")),
             from_read=from_read,
+            bank_reference=_bank_reference(refund),
+            expected_at=_expected_at(refund),
         )
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise _malformed("refund", error) from None
+
+
+def _bank_reference(refund: dict[str, Any]) -> str | None:
+    """Return the reference by which the customer's bank finds a refund, once it has one (of cards: the ARN).
+
+    https://docs.stripe.com/refunds#tracing-refunds
+    """
+    reference = _destination(refund).get("reference")
+    return reference if isinstance(reference, str) and _REFERENCE.fullmatch(reference) else None
+
+
+def _expected_at(refund: dict[str, Any]) -> int | None:
+    """Return when a customer has the money of a card refund at the latest: after ten business days.
+
+    https://docs.stripe.com/refunds. Holidays differ by bank and are not counted.
+    """
+    created = seconds(refund.get("created"))
+    if created is None or _destination(refund).get("type") != "refund":
+        return None
+    weekday = datetime.fromtimestamp(created, UTC).weekday()
+    weeks, rest = divmod(min(weekday, _FRIDAY) + CARD_REFUND_BUSINESS_DAYS, _BUSINESS_DAYS)
+    return created + (7 * weeks + rest - weekday) * _DAY_S
+
+
+def _destination(refund: dict[str, Any]) -> dict[str, Any]:
+    """Return the details of the method that a refund goes to (`destination_details`, by its type)."""
+    details = refund.get("destination_details")
+    found = details.get(details.get("type")) if isinstance(details, dict) else None
+    return found if isinstance(found, dict) else {}
 
 
 def _status(word: Any) -> RefundStatus:

@@ -16,6 +16,7 @@ from payment_service.provider.port import BodyRefused, Disposition, ProviderEven
 from payment_service.provider.stripe import times
 from payment_service.provider.stripe.amounts import from_stripe
 from payment_service.provider.stripe.api_versions import OWN, major_of
+from payment_service.provider.stripe.attempts import attempt_of_charge
 from payment_service.provider.stripe.disputes import dispute_fact, retrieve_dispute
 from payment_service.provider.stripe.intents import intent_fact, is_foreign, retrieve_intent
 from payment_service.provider.stripe.refunds import (
@@ -311,6 +312,7 @@ def charge_fact(charge: dict[str, Any], *, at: int, source: str) -> ChargeFact:
         source=source,
         captured_at=_captured_at(charge, method, at),
         capture_before=times.capture_before(charge),
+        attempt=attempt_of_charge(charge),
     )
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
+
 from stripe_sandbox.errors import Json
 from stripe_sandbox.resources import charges
 from stripe_sandbox.state.unit_of_work import UnitOfWork, new_id
 from stripe_sandbox.wire.parameters import merged_metadata
 
+ARN_DIGITS = 23  # the length of an acquirer reference number
 INSTRUCTIONS_S = 45 * 24 * 3600  # the customer's time to say where to send the money
 
 
@@ -44,6 +47,17 @@ def _destination(kind: str) -> Json:
         return {"type": kind}
     reference = {"reference_status": "pending", "reference_type": "acquirer_reference_number"}
     return {"card": {**reference, "type": "refund"}, "type": kind}
+
+
+def traced(refund: Json) -> Json:
+    """Return the destination with its acquirer reference number, by which the customer's bank finds the refund."""
+    number = int.from_bytes(hashlib.sha256(refund["id"].encode()).digest()) % 10**ARN_DIGITS
+    card = {
+        **refund["destination_details"]["card"],
+        "reference": f"{number:0{ARN_DIGITS}}",
+        "reference_status": "available",
+    }
+    return {**refund["destination_details"], "card": card}
 
 
 def next_action(work: UnitOfWork) -> Json:

@@ -19,6 +19,8 @@ from stripe_sandbox.wire.parameters import merged_metadata
 SUCCESS = "refund.success"
 FAILURE = "refund.failure"
 PENDING_S = 15.0  # bank debits settle in 15 to 20 s in Stripe's test mode; refunds take as long here
+TRACE = "refund.trace"  # the timer of a card refund whose bank reference is due
+TRACE_S = 24 * 3600.0  # "within 7 days" (https://docs.stripe.com/refunds#tracing-refunds)
 LATE_FAILURE_S = 30.0  # up to 30 days in live mode (https://docs.stripe.com/refunds#failed-refunds)
 
 # https://docs.stripe.com/testing#refunds
@@ -57,7 +59,7 @@ def create(work: UnitOfWork, params: Json, path: Json) -> Reply:
     if pending:
         set_timer(work, SUCCESS, refund["id"], PENDING_S)
     else:
-        _record(work, "refund.succeeded", refund)
+        _reach_customer(work, refund)
     if instrument.name == FAILING_CARD:
         set_timer(work, FAILURE, refund["id"], LATE_FAILURE_S)
     return Reply(refund)
@@ -137,6 +139,13 @@ def fail(work: UnitOfWork, refund_id: str) -> None:
         _reverse(work, refund, {"status": "failed", "failure_reason": "unknown"})
 
 
+def trace(work: UnitOfWork, refund_id: str) -> None:
+    """Report the bank reference of a card refund when its timer fires."""
+    refund = work.tx.get("refund", refund_id)
+    if refund["status"] == "succeeded":
+        _change(work, refund, {"destination_details": refund_objects.traced(refund)})
+
+
 def existing(work: UnitOfWork, identifier: str) -> Json:
     refund = work.tx.find("refund", identifier)
     if refund is None:
@@ -210,8 +219,14 @@ def _too_much(requested: int, limit_name: str, limit: int, currency: str) -> str
 
 def _succeed(work: UnitOfWork, refund: Json) -> Json:
     refund = _change(work, refund, {"status": "succeeded"})
-    _record(work, "refund.succeeded", refund)
+    _reach_customer(work, refund)
     return refund
+
+
+def _reach_customer(work: UnitOfWork, refund: Json) -> None:
+    _record(work, "refund.succeeded", refund)
+    if "card" in refund["destination_details"]:
+        set_timer(work, TRACE, refund["id"], TRACE_S)
 
 
 def _reverse(work: UnitOfWork, refund: Json, change: Json) -> Json:

@@ -12,6 +12,7 @@ HANDLERS: dict[str, Callable[[UnitOfWork, str], None]] = {
     charges.POSTING: charges.post_to_balance,
     refunds.SUCCESS: refunds.succeed,
     refunds.FAILURE: refunds.fail,
+    refunds.TRACE: refunds.trace,
     bank_debits.SETTLEMENT: bank_debits.decide_when_due,
     disputes.DEADLINE: disputes.expire,
     disputes.RULING: disputes.decide,

@@ -20,7 +20,9 @@ _TRANSPORT: Final = "script/transport.js"
 _SCRIPT: Final = (
     _TRANSPORT,
     "script/errors.js",
+    "script/emitter.js",
     "script/element.js",
+    "script/placeholder.js",
     "script/elements.js",
     "script/challenge.js",
     "script/payments.js",

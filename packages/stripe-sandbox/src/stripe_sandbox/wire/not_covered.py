@@ -1,4 +1,4 @@
-"""What Stripe has and the sandbox lacks: endpoints, parameters, values and expandable fields.
+"""Endpoints, parameters, values and expandable fields that Stripe has and the sandbox lacks.
 
 `not_covered.json` holds their names, derived from Stripe's description by `scripts/derive_not_covered.py`. A request that
 uses one is refused: ignoring `transfer_data`, for example, would let a test pass although no money moved. The message

@@ -7,12 +7,11 @@ const SIZES = {
   payment: { width: "calc(100% + 8px)", margin: "-4px", height: "236px" }, // room for focus rings; the form reports its real height
 };
 
-class Element {
+class Element extends Emitter {
   #credentials;
   #kind;
   #options;
   #setup;
-  #listeners = new Map();
   #waiting = new Map();
   #target = null;
   #frame = null;
@@ -22,6 +21,7 @@ class Element {
   #requests = 0;
 
   constructor(credentials, kind, options, setup) {
+    super();
     this.#credentials = credentials;
     this.#kind = kind;
     this.#options = options;
@@ -34,8 +34,7 @@ class Element {
 
   mount(target) {
     if (this.#destroyed) throw new IntegrationError("This Element has already been destroyed. Please create a new one.");
-    const node = typeof target === "string" ? document.querySelector(target) : target;
-    if (!node) throw new IntegrationError(`The selector you specified (${target}) applies to no DOM elements that are currently on the page.`);
+    const node = nodeAt(target);
     if (this.#target === node && this.#frame?.isConnected) return this;
     this.unmount();
     this.#target = node;
@@ -55,26 +54,7 @@ class Element {
   destroy() {
     this.unmount();
     this.#destroyed = true;
-    this.#emit("destroy");
-  }
-
-  on(event, listener) {
-    this.#listeners.set(event, [...(this.#listeners.get(event) ?? []), listener]);
-    return this;
-  }
-
-  once(event, listener) {
-    const first = (payload) => {
-      this.off(event, first);
-      listener(payload);
-    };
-    return this.on(event, first);
-  }
-
-  off(event, listener) {
-    const others = (this.#listeners.get(event) ?? []).filter((one) => listener && one !== listener);
-    this.#listeners.set(event, others);
-    return this;
+    this._emit("destroy");
   }
 
   update(options) {
@@ -85,6 +65,8 @@ class Element {
   clear() {
     this.#send("clear");
   }
+
+  collapse() {}
 
   focus() {
     this.#frame?.focus();
@@ -125,8 +107,8 @@ class Element {
     });
     this.#opened.then((ready) => {
       if (frame !== this.#frame) return;
-      if (ready) this.#emit("ready", { elementType: this.#kind });
-      else this.#emit("loaderror", { elementType: this.#kind, error: NO_CONNECTION });
+      if (ready) this._emit("ready", { elementType: this.#kind });
+      else this._emit("loaderror", { elementType: this.#kind, error: NO_CONNECTION });
     });
     node.classList.add("StripeElement", "StripeElement--empty");
     node.replaceChildren(frame);
@@ -151,7 +133,7 @@ class Element {
       this.#waiting.delete(message.id);
     } else {
       this.#updateClasses(message);
-      this.#emit(message.name, message.payload);
+      this._emit(message.name, message.payload);
     }
   }
 
@@ -164,9 +146,5 @@ class Element {
     classes.toggle("StripeElement--empty", payload.empty);
     classes.toggle("StripeElement--complete", payload.complete);
     classes.toggle("StripeElement--invalid", Boolean(payload.error));
-  }
-
-  #emit(event, payload) {
-    for (const listener of this.#listeners.get(event) ?? []) listener(payload);
   }
 }

@@ -28,15 +28,16 @@ class Elements {
   }
 
   create(kind, options = {}) {
-    if (!KINDS.includes(kind)) {
-      throw new IntegrationError(`The sandbox's Stripe.js does not support Elements of type ${kind}. Supported types: ${KINDS.join(", ")}.`);
-    }
     if (this.#elements.has(kind)) throw new IntegrationError(`Can only create one Element of type ${kind} through elements().`);
-    const element = new Element(this.#credentials, kind, options, () => ({ appearance: this.#options.appearance ?? {} }));
+    const element = KINDS.includes(kind) ? this.#form(kind, options) : new Placeholder(kind);
     element.on("destroy", () => this.#elements.delete(kind));
     element.on("change", () => { this.#submitted = false; });
     this.#elements.set(kind, element);
     return element;
+  }
+
+  #form(kind, options) {
+    return new Element(this.#credentials, kind, options, () => ({ appearance: this.#options.appearance ?? {} }));
   }
 
   getElement(kind) {

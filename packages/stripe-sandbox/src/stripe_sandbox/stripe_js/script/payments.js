@@ -49,6 +49,9 @@ class Payments {
   }
 
   async create(source, more) {
+    if (source instanceof Placeholder) {
+      throw new IntegrationError(`The sandbox's Stripe.js shows an empty box for ${source._kind}. Pay with an Element of type payment or card.`);
+    }
     if (source instanceof Element) return source._request("createPaymentMethod", more);
     return call(this.#credentials, "POST", "/v1/payment_methods", { type: "card", card: source, ...more });
   }

@@ -1,5 +1,31 @@
 // https://docs.stripe.com/js: `Stripe(publishableKey, options)` and what it returns.
 
+// Without these, a page would fail with "is not a function".
+const NOT_COVERED = [
+  "collectBankAccountForPayment",
+  "collectBankAccountForSetup",
+  "confirmAffirmPayment",
+  "confirmCardSetup",
+  "confirmIdealPayment",
+  "confirmKlarnaPayment",
+  "confirmPayPalPayment",
+  "confirmSepaDebitPayment",
+  "confirmSepaDebitSetup",
+  "confirmSetup",
+  "confirmUsBankAccountPayment",
+  "confirmUsBankAccountSetup",
+  "createConfirmationToken",
+  "createEmbeddedCheckoutPage",
+  "createSource",
+  "createToken",
+  "initCheckout",
+  "initEmbeddedCheckout",
+  "redirectToCheckout",
+  "retrieveSetupIntent",
+  "retrieveSource",
+  "verifyIdentity",
+];
+
 class StripeObject {
   #credentials;
   #payments;
@@ -28,8 +54,8 @@ class StripeObject {
     return error ? { error } : { paymentMethod: object };
   }
 
-  async createToken() {
-    throw new IntegrationError("The sandbox's Stripe.js does not create tokens. Use stripe.createPaymentMethod() instead.");
+  paymentRequest() {
+    return new PaymentRequest();
   }
 
   async confirmCardPayment(clientSecret, data = {}, options = {}) {
@@ -83,6 +109,12 @@ class StripeObject {
   registerAppInfo() {}
 
   _registerWrapper() {}
+}
+
+for (const name of NOT_COVERED) {
+  StripeObject.prototype[name] = async () => {
+    throw new IntegrationError(`The sandbox's Stripe.js does not cover stripe.${name}(). docs/sandbox.md lists what it covers.`);
+  };
 }
 
 window.Stripe = function Stripe(key, options = {}) {
