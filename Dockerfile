@@ -5,14 +5,16 @@
 ARG BASE=docker.io/library/python:3.12-slim-bookworm
 
 FROM ${BASE} AS build
+# EXTRAS=traces adds the exporter of traces.
+ARG EXTRAS=
 ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore UV_NO_CACHE=1 UV_PYTHON_DOWNLOADS=never
 WORKDIR /build
-COPY requirements/uv.txt requirements/image.txt requirements/service.txt requirements/
+COPY requirements/uv.txt requirements/image.txt requirements/service.txt requirements/traces.txt requirements/
 RUN python -m venv tools \
     && tools/bin/pip install --require-hashes -r requirements/uv.txt \
     && tools/bin/uv pip install --python tools --require-hashes -r requirements/image.txt \
     && python -m venv --without-pip /opt/payment-service \
-    && tools/bin/uv pip sync --python /opt/payment-service --require-hashes requirements/service.txt
+    && tools/bin/uv pip sync --python /opt/payment-service --require-hashes requirements/service.txt ${EXTRAS:+requirements/${EXTRAS}.txt}
 COPY pyproject.toml README.md LICENSE ./
 COPY src src
 COPY packages/payment-service-events packages/payment-service-events
@@ -38,7 +40,7 @@ LABEL org.opencontainers.image.title="payment-service" \
 # Nothing is installed at run time.
 RUN python -m pip uninstall --yes pip
 COPY --from=build /opt/payment-service /opt/payment-service
-ENV PATH=/opt/payment-service/bin:$PATH PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 TZ=UTC
+ENV PAYMENT_SERVICE_REVISION=${REVISION} PATH=/opt/payment-service/bin:$PATH PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 TZ=UTC
 # A number lets Kubernetes check that it is not root. Any other user works as well: nothing writes into the image.
 USER 10001:10001
 EXPOSE 8082 9464

@@ -11,7 +11,7 @@ COMPOSE = docker compose
 COMPILE = $(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --no-header
 
-.PHONY: help install demo test test-faults test-sandbox test-planted test-week fuzz mutants test-kafka test-browser test-clients test-asyncapi test-openapi test-npm test-examples test-scale check reference release release-check fmt docs bench shots lock \
+.PHONY: help install demo test test-faults test-sandbox test-planted test-week fuzz mutants test-kafka test-browser test-clients test-asyncapi test-openapi test-npm test-examples test-scale check reference release release-check fmt docs site test-site bench shots lock \
 	image image-test nginx-config-test test-nginx test-postgres test-alerts test-deploy payment-service-logs payment-service-restart test-payment-webhook
 .DEFAULT_GOAL := help
 
@@ -49,8 +49,10 @@ help:
 	@echo 'make release-check           check whether this working copy can be released; publishes nothing'
 	@echo 'make fmt                     fix what lint and format can fix'
 	@echo 'make docs                    write the generated docs again: configuration, commands, schema, state machines, contracts'
+	@echo 'make site                    build the documentation site into dist/site'
+	@echo 'make test-site               build the site, and look at it in Chromium (else exits 4)'
 	@echo 'make bench                   measure durable webhooks and orders per second'
-	@echo 'make shots                   photograph the pages of the sandbox and the demo for the docs, in Chromium'
+	@echo 'make shots                   photograph the pages of the sandbox, the demo and the service for the docs, in Chromium'
 	@echo 'make lock                    pin the newest versions that requirements/*.in allow'
 
 install: .venv/.installed
@@ -165,8 +167,15 @@ docs: install
 	$(BIN)/python -m scripts.document_events
 	$(BIN)/python -m scripts.document_commands
 	$(BIN)/python -m scripts.document_api
+	$(BIN)/python -m scripts.document_monitoring
 	$(BIN)/python -m scripts.generate_client
 	$(BIN)/python -m scripts.document_invariants
+
+site: install
+	@scripts/build-site
+
+test-site: install
+	@scripts/test-site $(ARGS)
 
 bench: install
 	@$(BIN)/python -m bench $(ARGS)
@@ -174,12 +183,16 @@ bench: install
 shots: install
 	@scripts/with-browser $(BIN)/python -m scripts.shoot_sandbox
 	@scripts/with-browser $(BIN)/python -m scripts.shoot_demo
+	@scripts/with-browser $(BIN)/python -m scripts.shoot_pages
+	@scripts/with-browser $(BIN)/python -m scripts.shoot_tutorial
 
 lock: install
 	$(COMPILE) --upgrade --output-file requirements/uv.txt requirements/uv.in
 	$(COMPILE) --upgrade --output-file requirements/dev.txt requirements/dev.in
 	$(COMPILE) --upgrade --constraints requirements/dev.txt --output-file requirements/service.txt requirements/service.in
+	$(COMPILE) --upgrade --constraints requirements/dev.txt --output-file requirements/traces.txt requirements/traces.in
 	$(COMPILE) --upgrade --constraints requirements/dev.txt --output-file requirements/sandbox.txt requirements/sandbox.in
 	$(COMPILE) --upgrade --constraints requirements/dev.txt --output-file requirements/browser.txt requirements/browser.in
 	$(COMPILE) --upgrade --constraints requirements/dev.txt --output-file requirements/deploy.txt requirements/deploy.in
+	$(COMPILE) --upgrade --constraints requirements/dev.txt --output-file requirements/site.txt requirements/site.in
 	$(COMPILE) --upgrade --constraints requirements/dev.txt --output-file requirements/image.txt requirements/image.in

@@ -88,6 +88,7 @@ END) STORED,
 CREATE UNIQUE INDEX payments_one_row_per_intent ON payments (provider, provider_payment_id) WHERE provider_payment_id IS NOT NULL;
 CREATE UNIQUE INDEX payments_one_open_per_order ON payments (order_id) WHERE is_open;
 CREATE INDEX payments_expiring ON payments (expiring_at) WHERE expiring_at IS NOT NULL;
+CREATE INDEX payments_declined_often ON payments (created_at) WHERE cardinality(declines) >= 10;
 CREATE INDEX payments_by_time ON payments (created_at, id);
 CREATE INDEX payments_of_user ON payments (user_id, derived_status(status, captured, refunded), currency, created_at, id) WHERE user_id <> '';
 CREATE INDEX payments_by_status ON payments (derived_status(status, captured, refunded), currency, created_at, id);
@@ -476,6 +477,7 @@ CREATE TABLE payment_attempts (
 );
 CREATE INDEX payment_attempts_of_charge ON payment_attempts (provider_charge_id) WHERE provider_charge_id IS NOT NULL;
 CREATE INDEX payment_attempts_of_card ON payment_attempts (card_last4, in_major_units(amount, currency), occurred_at, payment_id) WHERE card_last4 IS NOT NULL;
+CREATE INDEX payment_attempts_declined ON payment_attempts (occurred_at) WHERE status = 'declined';
 
 -- Keys of the HTTP API. Only their hashes are stored.
 CREATE TABLE api_keys (
@@ -645,6 +647,42 @@ CREATE TABLE partition_readers (
     ended_at  timestamptz,  -- When it gave the partition up or stopped. NULL: it reads, or it died.
     CONSTRAINT partition_readers_one_per_partition PRIMARY KEY (topic, partition)
 );
+
+-- One-time links into the operators' pages, printed by `payment-service pages login`.
+CREATE TABLE page_logins (
+    token_hash bytea       NOT NULL,  -- SHA-256 of the token in the link. The token itself is stored nowhere.
+    person     text        NOT NULL,
+    roles      text[]      NOT NULL,
+    created_at timestamptz NOT NULL DEFAULT now(),
+    expires_at timestamptz NOT NULL,
+    used_at    timestamptz,
+    CONSTRAINT page_logins_pkey PRIMARY KEY (token_hash),
+    CONSTRAINT page_logins_hash_is_sha256 CHECK (octet_length(token_hash) = 32),
+    CONSTRAINT page_logins_person_is_1_to_64 CHECK (length(person) >= 1 AND length(person) <= 64)
+);
+
+-- Refunds above a person's limit. A second person approves each before it expires.
+CREATE TABLE approvals (
+    id           uuid        NOT NULL DEFAULT gen_random_uuid(),
+    payment_id   uuid        NOT NULL,
+    amount       bigint      NOT NULL,  -- In minor units of the currency.
+    currency     text        NOT NULL,
+    reason       text        NOT NULL DEFAULT '',
+    requested_by text        NOT NULL,
+    requested_at timestamptz NOT NULL DEFAULT now(),
+    expires_at   timestamptz NOT NULL,
+    decision     text,  -- NULL: open until expires_at.
+    decided_by   text,
+    decided_at   timestamptz,
+    CONSTRAINT approvals_pkey PRIMARY KEY (id),
+    CONSTRAINT approvals_of_a_payment FOREIGN KEY (payment_id) REFERENCES payments(id),
+    CONSTRAINT approvals_amount_is_positive CHECK (amount > 0),
+    CONSTRAINT approvals_by_two_people CHECK (decision IS DISTINCT FROM 'approved' OR lower(decided_by) <> lower(requested_by)),
+    CONSTRAINT approvals_decided_by_a_person CHECK ((decision IS NULL) = (decided_by IS NULL) AND (decision IS NULL) = (decided_at IS NULL)),
+    CONSTRAINT approvals_decision_is_known CHECK (decision = ANY (ARRAY['approved', 'declined']))
+);
+CREATE INDEX approvals_open ON approvals (requested_at) WHERE decision IS NULL;
+CREATE INDEX approvals_of_payment ON approvals (payment_id);
 
 -- Ledger of the provider bank_transfer: payments that a customer may make by bank transfer. Amounts are in minor units.
 CREATE TABLE bank_intents (

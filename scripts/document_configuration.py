@@ -45,6 +45,7 @@ PARTS: Final = {
     "Payment providers": ("provider",),
     "Stripe": ("stripe_",),
     **{f"Provider `{name}`": (settings.prefix.lower() or f"{name}_",) for name, settings in _OF_PROVIDERS.items()},
+    "Operators' pages": ("admin_",),
     "HTTP": ("service_", "metrics_", "trusted_", "webhook_"),
     "The process": ("",),
 }
@@ -73,7 +74,7 @@ those that they name ([cli.md](cli.md)).
 - **Required:** {{required}}. Everything else has a default.
 - **Secrets in files.** A variable that ends in `_FILE` names a file with the secret; a line end after it is dropped. Setting both
   is an error.
-- **Errors stop the start.** An invalid value, or an unknown name with one of our prefixes, prints one line that names it and every other. The exit
+- **Errors stop the start.** An invalid value, or an unknown name with one of our prefixes, prints one line, which names everything that is wrong. The exit
   code is 2. An empty variable counts as not set.
 - **Lists** are separated by commas.
 - **A file of variables** is read with `--env-file PATH`, before the command or after `serve`. The environment takes precedence. Values

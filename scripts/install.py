@@ -33,7 +33,7 @@ PACKAGES = tuple(
     for name in ("payment-service-events", "payment-service-client", "stripe-sandbox", "payment-service-demo")
 )
 # Packages that only some tests need, by the name of their list in requirements/.
-EXTRAS = {"browser": "Playwright", "deploy": "the schemas of Kubernetes"}
+EXTRAS = {"browser": "Playwright", "deploy": "the schemas of Kubernetes", "site": "Zensical"}
 
 # A setting of pip, and the variable of uv for it.
 UV_NAMES = {

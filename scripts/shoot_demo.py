@@ -23,9 +23,9 @@ PHONE_WIDTH_PX: Final = 390
 
 def main() -> None:
     """Photograph the page."""
-    with demo() as url, browser_page() as page:
+    with demo() as lines, browser_page() as page:
         page.set_viewport_size({"width": WIDTH_PX, "height": HEIGHT_PX})
-        page.goto(url)
+        page.goto(address_after(lines, "pay or be declined"))
         page.get_by_role("button", name="Buy for").click()
         form = page.frame_locator("#payment-element iframe")
         form.get_by_role("button", name="Insufficient funds", exact=True).click()
@@ -44,17 +44,21 @@ def main() -> None:
 
 @contextmanager
 def demo() -> Iterator[str]:
-    """Run the demo and yield the address of its page."""
+    """Run the demo and yield what it prints."""
     with tempfile.TemporaryDirectory(prefix="shoot-demo-") as folder:
         Path(folder).chmod(0o755)  # as root, PostgreSQL runs as `nobody` and must be able to enter the folder
         process = subprocess.Popen([COMMAND, "demo"], env={"TMPDIR": folder}, stdout=subprocess.PIPE, text=True)
         assert process.stdout is not None  # noqa: S101 - PIPE in the line above
         try:
-            lines = "".join(iter(process.stdout.readline, LAST_LINE))
-            yield re.findall(r"pay or be declined: +(\S+)$", lines, re.MULTILINE)[0]
+            yield "".join(iter(process.stdout.readline, LAST_LINE))
         finally:
             process.send_signal(signal.SIGINT)
             process.communicate()
+
+
+def address_after(lines: str, words: str) -> str:
+    """Return the address that the demo prints after these words."""
+    return str(re.findall(rf"{re.escape(words)}.*: +(http\S+)$", lines, re.MULTILINE)[0])
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ import asyncio
 import math
 import time
 from contextlib import AsyncExitStack, suppress
+from datetime import timedelta
 from functools import partial
 from random import SystemRandom
 from typing import TYPE_CHECKING, Final, Protocol
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 import structlog
 
 from payment_service.contracts.records import ORDERS_CANCELLED, ORDERS_CREATED
-from payment_service.db import provider_health
+from payment_service.db import cursor_key, provider_health
 from payment_service.db.clock_skew import ClockSkew
 from payment_service.db.pool import TRANSIENT_ERRORS
 from payment_service.db.schema import schema_problem
@@ -25,6 +26,7 @@ from payment_service.flows.calls.dispatch import Dispatcher
 from payment_service.flows.intake.order_cancellations import OrderCancellationIntake
 from payment_service.flows.intake.orders import OrderIntake
 from payment_service.flows.intake.quarantine import quarantine_webhook_body
+from payment_service.flows.operators.replay_quarantine import Replays
 from payment_service.flows.reconciliation.schedule import start_reconciliation
 from payment_service.flows.state.context import Context
 from payment_service.flows.timers.account_claim import AccountClaim
@@ -68,7 +70,7 @@ READY_TIMEOUT_S: Final = 2.0
 # A start does not wait longer for the provider; new payments then wait for the claim instead.
 CLAIM_TIMEOUT_S: Final = 3.0
 # The roles that call a provider. The others need no network access to it.
-CALLING_ROLES: Final = frozenset({"dispatch", "http"})
+CALLING_ROLES: Final = frozenset({"dispatch", "http", "pages"})
 # Minimum time for a part to clean up if its turn comes after the grace period has ended.
 MIN_GRACE_S: Final = 1.0
 
@@ -94,6 +96,7 @@ class Service:
         self._shares_port = shares_port
         self._clock = ClockSkew(pool)
         self._pool = pool
+        self._reads = reads
         self._writes = WriteCheck(pool)
         self._roles = roles
         self._providers = open_providers(config, self._provider_context(installation))
@@ -151,6 +154,7 @@ class Service:
         stack.push_async_callback(self._providers.close)
         # A process whose port is in use claims nothing and joins no group.
         operations, public = self._bind_ports(stack)
+        pages = await self._bind_pages(stack)
         await self._clock.measure_once()
         await self._claim_names(stack)
         await self._serve_http(stack, operations)
@@ -168,6 +172,8 @@ class Service:
             stack.push_async_callback(self._start_reconciliation())
         if public is not None:
             await self._start_api(stack, public)
+        if pages is not None:
+            await self._serve_http(stack, pages)
         if "intake" in self._roles:
             self._start_intake(stack)
         self._due.start()
@@ -315,6 +321,42 @@ class Service:
             return operations, None
         api = self._bind(stack, self._public, config.service_host, config.service_port, shared=self._shares_port)
         return operations, api
+
+    async def _bind_pages(self, stack: AsyncExitStack) -> HttpServer | None:
+        """Bind the port of the operators' pages, if they are on and this process has the role."""
+        if "pages" not in self._roles or self._config.admin_port is None:
+            return None
+        # Imported if they are on: the templates take a few megabytes.
+        from payment_service.pages.app import build_pages  # noqa: PLC0415
+        from payment_service.pages.site import Parts  # noqa: PLC0415
+
+        parts = Parts(
+            config=self._config,
+            context=self._context,
+            reads=self._reads,
+            readiness=self.readiness,
+            replays=self._replays,
+            key=await cursor_key.read(self._pool),
+        )
+        host, port = self._config.admin_host, self._config.admin_port
+        return self._bind(stack, build_pages(parts), host, port, shared=self._shares_port)
+
+    def _replays(self, any_age: bool) -> Replays:  # noqa: FBT001 - called by position
+        """Build the replay of quarantined items with the settings of this process."""
+        intake = OrderIntake(
+            self._context,
+            order_max_age=timedelta.max if any_age else self._config.order_max_age,
+            manual_capture=self._config.capture_method == "manual",
+            expires_after=self._config.payment_expires_after,
+        )
+        return Replays(
+            self._context,
+            intake=intake,
+            cancelled=self._cancelled_intake,
+            webhooks=self._webhooks,
+            amount_minor_max=self._config.max_amount_minor,
+            card_like_ids=self._config.allow_card_like_ids,
+        )
 
     def _bind(self, stack: AsyncExitStack, app: ASGIApp, host: str, port: int, *, shared: bool = False) -> HttpServer:
         server = HttpServer(app, host, port, shared=shared)

@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 from contextlib import AsyncExitStack
+from importlib.metadata import version
 from typing import TYPE_CHECKING, Final
 
 import asyncpg
@@ -24,7 +25,7 @@ from payment_service.http.server import AddressInUse
 from payment_service.kafka.topics import missing_topics
 from payment_service.provider.plugins import require_providers
 from payment_service.runtime import NotPrepared, Service
-from payment_service.telemetry import metrics
+from payment_service.telemetry import metrics, traces
 from payment_service.telemetry.errors import describe_error, explain_database_error
 from payment_service.worker_processes import run_workers
 
@@ -37,6 +38,8 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
+# The image sets it to the commit that it was built from.
+REVISION_VARIABLE: Final = "PAYMENT_SERVICE_REVISION"
 TOPICS_TIMEOUT_S: Final = 5.0
 CLOSE_TIMEOUT_S: Final = 2.0
 GC_THRESHOLDS: Final = (50_000, 20, 20)  # new objects before a collection: at most a few megabytes of cycles
@@ -58,6 +61,9 @@ def _run(config: Config, roles: Collection[str], parent_pipe: int | None = None)
     except (NotPrepared, UnusableDatabase) as problem:
         sys.stderr.write(f"{problem}\n")
         return exit_codes.NOT_PREPARED
+    except traces.TracesUnavailable as problem:
+        sys.stderr.write(f"{problem}\n")
+        return exit_codes.USAGE
     except AddressInUse as error:
         sys.stderr.write(f"{error}\n")
         return exit_codes.FAILED
@@ -76,12 +82,17 @@ async def _serve(config: Config, roles: frozenset[str], parent_pipe: int | None)
     if parent_pipe is not None:
         asyncio.get_running_loop().add_reader(parent_pipe, stopping.set)
     async with AsyncExitStack() as stack:
+        traces.configure(version("payment-service"), config.deployment)
+        stack.push_async_callback(asyncio.to_thread, traces.close)
         pool = await open_pool(config)
         stack.push_async_callback(_close_pool, pool)
         reads = await open_read_pool(config, beside=pool)
         stack.push_async_callback(_close_pool, reads)
         await _require_prepared(config, pool, roles)
         metrics.initialize_counters()
+        _show_build()
+        pool.show_use("work")
+        reads.show_use("reads")
         service = Service(
             config, pool, reads, roles, await _claim_database(config, pool), shares_port=parent_pipe is not None
         )
@@ -91,6 +102,11 @@ async def _serve(config: Config, roles: frozenset[str], parent_pipe: int | None)
         await stopping.wait()
         service.begin_to_stop()
     log.info("stopped")
+
+
+def _show_build() -> None:
+    python = ".".join(map(str, sys.version_info[:3]))
+    metrics.BUILD_INFO.labels(version("payment-service"), os.environ.get(REVISION_VARIABLE, ""), python).set(1)
 
 
 def _tune_garbage_collection() -> None:

@@ -144,6 +144,8 @@ CASES: Final[dict[str, tuple[dict[str, str], dict[str, str], str]]] = {
         {"payments_refunds_waiting_for_balance": "1 0x10"},
         "8m",
     ),
+    "PaymentRefundsPending": ({"payments_refunds_pending_long": "2x120"}, {"payments_refunds_pending_long": "2x40 0x80"}, "90m"),
+    "PaymentManyDeclines": ({"payments_declined_often": "1x10"}, {"payments_declined_often": "0x10"}, "5m"),
     "PaymentDisputeEvidenceDue": ({"payments_disputes_due": "1x60"}, {"payments_disputes_due": "0x60"}, "30m"),
     "PaymentHoldsEnding": ({"payments_authorizations_expiring": "1x120"}, {"payments_authorizations_expiring": "0x120"}, "90m"),
     "PaymentDifferencesOpen": (

@@ -83,7 +83,7 @@ def test_the_legends_of_a_panel_use_only_labels_of_its_query(panel: dict[str, An
 
 def test_the_dashboard_has_its_rows_and_no_panel_twice() -> None:
     rows = [panel["title"] for panel in DASHBOARD["panels"] if panel["type"] == "row"]
-    assert rows == ["Money", "Provider", "Kafka", "Webhooks", "Database", "Process"]
+    assert rows == ["Now", "Money", "Provider", "Kafka", "Webhooks", "Database", "Process"]
     titles = [panel["title"] for panel in PANELS]
     assert len(set(titles)) == len(titles)
     assert len({panel["id"] for panel in DASHBOARD["panels"]}) == len(DASHBOARD["panels"])
@@ -95,3 +95,27 @@ def test_every_metric_of_the_service_is_on_the_dashboard() -> None:
     source = (ROOT / "src" / "payment_service" / "telemetry" / "metrics.py").read_text()
     declared = {name.removesuffix("_total") for name in re.findall(r'"(payments_\w+)"', source)}
     assert declared == {name for name in shown if name.startswith("payments_")}
+
+
+def test_the_dashboard_begins_with_numbers_and_the_alerts_and_links_to_the_runbook() -> None:
+    first = [panel["type"] for panel in DASHBOARD["panels"] if panel["gridPos"]["y"] < 12]
+    assert first.count("stat") >= 5
+    assert first[-2:] == ["alertlist", "row"]
+    headings = {
+        re.sub(r"[^a-z-]", "", line.lower().replace(" ", "-"))
+        for line in re.findall(r"^## (.+)$", RUNBOOK, re.MULTILINE)
+    }
+    links = [link["url"] for panel in DASHBOARD["panels"] for link in panel.get("links", ())]
+    assert len(links) >= 5
+    assert {link.removeprefix("${runbook:raw}#") for link in links} <= headings
+
+
+def test_no_panel_of_the_dashboard_covers_another() -> None:
+    taken = [
+        (x, y)
+        for place in (panel["gridPos"] for panel in DASHBOARD["panels"])
+        for x in range(place["x"], place["x"] + place["w"])
+        for y in range(place["y"], place["y"] + place["h"])
+    ]
+    assert len(taken) == len(set(taken))
+    assert max(x for x, _ in taken) < 24

@@ -138,8 +138,10 @@ def test_the_image_is_built_once_and_never_pulled() -> None:
 
 
 def test_only_nginx_publishes_ports() -> None:
-    """With `compose.dev.yaml`, other services publish ports on loopback only."""
-    assert [name for name, service in compose()["services"].items() if "ports" in service] == ["nginx"]
+    """The operators' pages, and with `compose.dev.yaml` other services, publish ports on loopback only."""
+    services = compose()["services"]
+    assert [name for name, service in services.items() if "ports" in service] == ["pages", "nginx"]
+    assert [port.partition(":")[0] for port in services["pages"]["ports"]] == ["127.0.0.1"]
     dev = [port for service in compose("compose.dev.yaml")["services"].values() for port in service.get("ports", [])]
     assert [port for port in dev if not port.startswith("127.0.0.1:")] == []
 

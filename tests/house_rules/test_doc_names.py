@@ -23,7 +23,7 @@ DOCS: Final = sorted([*(ROOT / "docs").glob("*.md"), *(ROOT / name for name in (
 
 COMMAND: Final = re.compile(r"(?<![\w/-])payment-service(?! +payment-service)((?: +(?:\"[^\"\n]*\"|[^\s`|()\"]+))+)")
 SETTING: Final = re.compile(
-    r"\b((?:KAFKA|STRIPE|PROVIDERS?|SERVICE|METRICS|ORDERS?|DB|WEBHOOK|CAPTURE|PAYMENT|BANK|TRUSTED)_[A-Z_]*[A-Z])\b(?![_…*<])"
+    r"\b((?:ADMIN|KAFKA|STRIPE|PROVIDERS?|SERVICE|METRICS|ORDERS?|DB|WEBHOOK|CAPTURE|PAYMENT|BANK|TRUSTED)_[A-Z_]*[A-Z])\b(?![_…*<])"
 )
 WORD: Final = re.compile(r"\b(payments_[a-z_]+[a-z])\b(?![…(])")
 TOPIC: Final = re.compile(r"`((?:orders|payments)\.[a-z_]+(?:\.[a-z]+)?)`")
@@ -87,7 +87,7 @@ def words() -> frozenset[str]:
     files = [*SERVICE.rglob("*.sql"), SERVICE / "telemetry" / "metrics.py"]
     files += [path for path in (ROOT / "deploy").rglob("*") if path.suffix in {".yaml", ".yml", ".json"}]
     found = {word for path in files for word in re.findall(r"\bpayments_\w+", path.read_text())}
-    return frozenset(found | {f"payments_{role}" for role in ("owner", "service", "reader")})
+    return frozenset(found | {f"payments_{role}" for role in ("owner", "service", "reader", "operator")})
 
 
 @by_name(DOCS)

@@ -27,6 +27,7 @@ from payment_service.http.app import build_operations_app
 from payment_service_events.published_events import Succeeded
 from scripts.document_api import public_app
 from scripts.document_states import SAMPLE
+from scripts.site.pages import HOME, PARTS
 
 ROOT: Final = Path(__file__).parents[2]
 SERVICE: Final = ROOT / "src" / "payment_service"
@@ -40,6 +41,7 @@ LINK: Final = re.compile(r"\]\((?!https?:|mailto:)([^)#]*)(?:#([^)]*))?\)")
 FENCED: Final = re.compile(r"^```.*?^```", re.DOTALL | re.MULTILINE)
 COMMAND: Final = re.compile(r"^ *(?:[-|] *)?`?payment-service ((?:[a-z]+ ?)+)", re.MULTILINE)
 TARGET: Final = re.compile(r"`make ([a-z-]+)")
+README_LINES_MAX: Final = 60
 
 
 def page(name: str) -> str:
@@ -148,16 +150,16 @@ def test_the_records_page_lists_every_reason_of_a_dead_letter() -> None:
     assert re.findall(r"`(\w+)`", between("docs/records.md", "reasons")) == [str(reason) for reason in Reason]
 
 
-def test_the_readme_lists_the_events_that_the_webhook_needs() -> None:
-    assert set(re.findall(r"`([\w.]+)`", between("README.md", "events"))) == TYPES_NEEDED
+def test_the_installation_page_lists_the_events_that_the_webhook_needs() -> None:
+    assert set(re.findall(r"`([\w.]+)`", between("docs/installing.md", "events"))) == TYPES_NEEDED
 
 
-def test_the_readme_lists_the_routes_of_the_metrics_port() -> None:
+def test_the_installation_page_lists_the_routes_of_the_metrics_port() -> None:
     def unused(*_: object) -> Any:
         raise NotImplementedError
 
     operations = build_operations_app(readiness=unused, openapi_of=public_app())
-    text = page("README.md").partition("On `METRICS_PORT`:")[2].partition("## ")[0]
+    text = page("docs/installing.md").partition("On `METRICS_PORT`:")[2].partition("## ")[0]
     routes = {route.path for route in operations.routes if isinstance(route, Route)}
     assert routes - {"/docs/{name}"} == set(re.findall(r"`(/[\w.]+)`", text))
 
@@ -215,6 +217,16 @@ def test_every_part_of_the_service_is_on_the_code_map() -> None:
     assert sorted(parts - named - plain) == []
 
 
-def test_the_readme_links_every_page() -> None:
+def test_every_page_is_in_one_part_of_the_site() -> None:
+    placed = [source for groups in PARTS.values() for sources in groups.values() for source in sources]
+    assert len(placed) == len(set(placed))
+    pages = {str(path.relative_to(ROOT)) for path in (ROOT / "docs").rglob("*.md")} - {HOME}
+    assert sorted(pages - set(placed)) == []
+
+
+def test_the_readme_fits_a_screen_and_leads_to_every_part_of_the_site() -> None:
+    assert len(page("README.md").splitlines()) <= README_LINES_MAX
     linked = {path for path, _ in LINK.findall(page("README.md"))}
-    assert sorted({f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md")} - linked) == []
+    for part, groups in PARTS.items():
+        assert linked & {source for sources in groups.values() for source in sources}, part
+        assert f"| {part} |" in page("README.md")

@@ -91,6 +91,10 @@ FORBIDDEN: Final = (
 )
 
 
+# The SQL that runs under the operator's role only: the commands `keys`, and the pages.
+OF_OPERATORS = ("api_key_changes.sql", "approvals.sql", "page_logins.sql")
+
+
 @dataclass(frozen=True)
 class RolesDatabase:
     """A database on which the role script has run, with a DSN per role."""
@@ -197,13 +201,13 @@ def assert_equal(rights: dict[str, str], needed: dict[str, dict[str, set[str]]])
 
 def test_the_service_role_has_exactly_the_privileges_its_sql_needs() -> None:
     """A missing privilege fails here first, and so does one that no query needs."""
-    assert_equal(service_rights(), needs("api_key_changes.sql", without=True))
+    assert_equal(service_rights(), needs(*OF_OPERATORS, without=True))
 
 
 def test_the_operator_role_has_exactly_the_privileges_that_its_commands_need_besides() -> None:
-    needed = needs("api_keys.sql", "api_key_changes.sql")
-    more = {name: text for name, text in operator_rights().items() if text != service_rights()[name]}
-    assert list(more) == ["api_keys"]
+    needed = needs("api_keys.sql", *OF_OPERATORS)
+    more = {name: text for name, text in operator_rights().items() if text != service_rights().get(name)}
+    assert list(more) == ["api_keys", "approvals", "page_logins"]
     assert_equal(more, needed)
 
 

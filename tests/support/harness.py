@@ -47,6 +47,10 @@ class Harness(SimpleNamespace):
     async def pay(self, order_id: str, method: str = "pm_card_visa", **more: Any) -> UUID:
         """Accept an order of 19.90 eur, pay it at the provider, and deliver the events."""
         await self.flows.accept(order_id)
+        return await self.pay_accepted(order_id, method, **more)
+
+    async def pay_accepted(self, order_id: str, method: str = "pm_card_visa", **more: Any) -> UUID:
+        """Pay an order that was accepted at the provider, and deliver the events."""
         await self.flows.run_calls()
         intent_id = (await self.flows.payment(order_id))["provider_payment_id"]
         client: Any = self.sandbox.client()

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from payment_service.domain.payment import STATUS_ORDER, TRANSITIONS, Status
 from payment_service.domain.refund import REFUND_STATUS_ORDER, RefundStatus
-from scripts import document_commands
+from scripts import document_commands, document_monitoring
 from scripts.document_states import document
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -49,3 +49,20 @@ def test_the_precedence_of_every_fact_is_documented() -> None:
 def test_the_command_line_page_is_current() -> None:
     """Run `make docs` after a change of the commands."""
     assert (ROOT / "docs" / "cli.md").read_text() == document_commands.document()
+
+
+def test_the_pages_on_metrics_and_alerts_are_current() -> None:
+    """Run `make docs` after a change of a metric, an alert or the dashboard."""
+    assert (ROOT / "docs" / "metrics.md").read_text() == document_monitoring.metrics_page()
+    assert (ROOT / "docs" / "alerts.md").read_text() == document_monitoring.alerts_page()
+
+
+def test_every_metric_and_alert_has_its_row() -> None:
+    metrics, alerts = ((ROOT / "docs" / name).read_text() for name in ("metrics.md", "alerts.md"))
+    source = (ROOT / "src" / "payment_service" / "telemetry" / "metrics.py").read_text()
+    assert sorted(re.findall(r"^\| `(\w+)` \|", metrics, re.MULTILINE)) == sorted(
+        re.findall(r'"(payments_\w+)"', source)
+    )
+    assert sorted(re.findall(r"^### (\w+)$", alerts, re.MULTILINE)) == sorted(
+        rule["alert"] for rule in document_monitoring.RULES
+    )

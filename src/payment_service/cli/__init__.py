@@ -10,12 +10,13 @@ nothing.
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from payment_service import exit_codes
-from payment_service.cli import attention, audit, installation, keys, lists, outbox, topics, webhooks
+from payment_service.cli import attention, audit, installation, keys, lists, outbox, pages, topics, webhooks
 from payment_service.cli.options import TIME_HELP, Amount, EnvFile, Json, Key, Name, Reason, Yes, changes
 from payment_service.cli.provider_groups import provider_groups
 from payment_service.commands.version import Version
@@ -32,6 +33,7 @@ for _group in (
     *lists.groups,
     topics.group,
     keys.group,
+    pages.group,
     installation.group,
     *provider_groups(),
     attention.group,
@@ -50,7 +52,7 @@ def options(*, asked: Version = False, env_file: EnvFile = None) -> None:
 @app.command()
 def serve(
     only: Annotated[
-        str, typer.Option(help="Roles to run, comma-separated: intake, dispatch, relay, http, reconcile.")
+        str, typer.Option(help="Roles to run, comma-separated: intake, dispatch, relay, http, reconcile, pages.")
     ] = ",".join(ROLES),
     workers: Annotated[
         int,
@@ -67,6 +69,8 @@ def serve(
     if not roles or not set(roles) <= set(ROLES):
         raise ConfigError(f"--only takes {', '.join(ROLES)}, comma-separated; not {only!r}.")
     config = Config.from_environment()
+    if roles == ["pages"] and config.admin_port is None:
+        raise ConfigError("ADMIN_PORT is not set: the role pages needs it.")
     from payment_service import serving
     from payment_service.telemetry.logs import configure_logs
 
@@ -251,14 +255,23 @@ def verify(
 @app.command()
 def demo(
     once: Annotated[bool, typer.Option("--once", help="Exit when the sample orders are finished.")] = False,
+    servers: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Start only PostgreSQL, the broker and the Stripe emulator, for a service that you start. FILE gets its settings.",
+        ),
+    ] = None,
     serve_only: Annotated[str, typer.Option(hidden=True)] = "",
     patience_s: Annotated[float, typer.Option(hidden=True)] = 60,
 ) -> None:
     """Show orders, payments and events live, with an embedded PostgreSQL, an embedded broker and the Stripe emulator."""
     try:
-        from payment_service_demo import show
+        from payment_service_demo import lend_servers, show
     except ModuleNotFoundError as error:
         raise _not_installed(error, "The demo", "payment-service[demo]") from None
+    if servers is not None:
+        raise typer.Exit(lend_servers(servers))
     raise typer.Exit(show(once=once, serve_only=serve_only, patience_s=patience_s))
 
 

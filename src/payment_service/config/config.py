@@ -14,6 +14,7 @@ from pydantic_core import PydanticCustomError
 from pydantic_settings import NoDecode
 
 from payment_service.config.egress import proxy_for, require_authorities
+from payment_service.config.pages import PagesSettings
 from payment_service.config.sections import ConfigError, DatabaseSettings, KafkaSettings, RoleSettings, Settings, about
 from payment_service_events.currency import UnknownCurrency, currency
 
@@ -29,7 +30,7 @@ __all__ = [
     "about",
 ]
 
-ROLES: Final = ("intake", "dispatch", "relay", "http", "reconcile")
+ROLES: Final = ("intake", "dispatch", "relay", "http", "reconcile", "pages")
 
 _UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
@@ -45,7 +46,7 @@ Secrets = SecretStr | tuple[SecretStr, ...]
 Duration = Annotated[timedelta, BeforeValidator(_read_duration)]
 
 
-class Config(DatabaseSettings, KafkaSettings):
+class Config(DatabaseSettings, KafkaSettings, PagesSettings):
     """All settings. The environment variable is the field's name in capitals."""
 
     providers: Annotated[tuple[str, ...], NoDecode] = Field(

@@ -20,6 +20,7 @@ from payment_service.config.validation_messages import validation_message
 # An unknown variable with one of these prefixes is a typing error, and would otherwise have no effect. A provider adds its
 # own with its settings.
 _PREFIXES: Final = {
+    "ADMIN_",
     "KAFKA_",
     "STRIPE_",
     "PROVIDER_",

@@ -37,8 +37,8 @@ _PREFIX_LENGTH: Final = len("psk_") + 4
 CLIENT_LENGTH_MAX: Final = 64
 # Each process keeps the valid keys in memory, about 500 bytes each, and reads them every 5 s.
 VALID_MAX: Final = 1_000
-# Idempotency keys belong to clients. The command line and the service itself use these names.
-_RESERVED: Final = frozenset({"cli", "system"})
+# Idempotency keys belong to clients. The command line, the pages and the service itself use these names.
+_RESERVED: Final = frozenset({"cli", "pages", "system"})
 _AMOUNTS: Final = ("refund_amounts_per_day", "refund_amounts_max")
 
 Network = IPv4Network | IPv6Network

@@ -24,6 +24,8 @@ _GAUGES: Final[dict[str, Gauge]] = {
     "events_waiting": metrics.EVENTS_WAITING,
     "disputes_due": metrics.DISPUTES_DUE,
     "holds_ending": metrics.AUTHORIZATIONS_EXPIRING,
+    "refunds_pending_long": metrics.REFUNDS_PENDING_LONG,
+    "declined_often": metrics.DECLINED_OFTEN,
     "reconciliation_age": metrics.RECONCILIATION_AGE_SECONDS,
     "refunds_without_balance": metrics.REFUNDS_WITHOUT_BALANCE,
     "provider_blocked": metrics.PROVIDER_BLOCKED,

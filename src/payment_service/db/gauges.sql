@@ -35,6 +35,22 @@ FROM (
     LIMIT 100000
 ) p
 UNION ALL
+-- Stripe completes most refunds at once, and says 5 to 10 days for the bank (https://docs.stripe.com/refunds).
+SELECT 'refunds_pending_long', '{}', count(*)::float8
+FROM (
+    SELECT FROM refunds
+    WHERE status IN ('pending', 'requires_action') AND created_at < now() - interval '10 days'
+    LIMIT 100000
+) r
+UNION ALL
+-- A customer tries a few cards; ten declines within a day look like stolen cards being tested.
+SELECT 'declined_often', '{}', count(*)::float8
+FROM (
+    SELECT FROM payments
+    WHERE cardinality(declines) >= 10 AND created_at > now() - interval '1 day'
+    LIMIT 100000
+) t
+UNION ALL
 SELECT 'reconciliation_age', '{}', coalesce(extract(epoch FROM now() - coalesce(
            (SELECT max(finished_at) FROM reconciliations WHERE finished_at IS NOT NULL),
            (SELECT created_at FROM payments ORDER BY created_at, id LIMIT 1))), 0)::float8

@@ -140,6 +140,12 @@ async def intent_of(pool: Pool, payment_id: UUID) -> str | None:
     return found
 
 
+async def traceparent_of(pool: Pool, payment_id: UUID) -> str | None:
+    """Return the trace of a payment; None if it has none."""
+    found: str | None = await pool.fetchval(_SQL.traceparent_of, payment_id)
+    return found
+
+
 async def last_of_order(connection: Connection | Pool, order_id: str) -> Payment | None:
     """Return the latest payment of an order, without a lock."""
     row = await connection.fetchrow(_SQL.last_of_order, order_id)

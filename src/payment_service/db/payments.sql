@@ -115,6 +115,9 @@ JOIN payments p ON p.provider = v.provider AND p.provider_payment_id = v.intent_
 -- name: intent_of
 SELECT provider_payment_id FROM payments WHERE id = $1
 
+-- name: traceparent_of
+SELECT traceparent FROM payments WHERE id = $1
+
 -- name: existing
 SELECT id, order_id, provider, amount, currency, user_id FROM payments WHERE id = ANY ($1::uuid[])
 

@@ -18,6 +18,7 @@ from payment_service.config.dsn import Dsn, read_dsn
 from payment_service.db.queries import load
 from payment_service.db.server import require_usable
 from payment_service.rate_limiter import RateLimiter
+from payment_service.telemetry import metrics
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -163,7 +164,16 @@ class Connector:
 class _Acquired(PoolAcquireContext):  # generic only in its stubs
     """A connection from the pool, for the length of a block: not older than the maximum, and not reused after a failover."""
 
+    pool: ServicePool
+
     async def __aenter__(self) -> PoolConnectionProxy[asyncpg.Record]:
+        self.pool.waiting += 1
+        try:
+            return await self._acquire()
+        finally:
+            self.pool.waiting -= 1
+
+    async def _acquire(self) -> PoolConnectionProxy[asyncpg.Record]:
         connection: Any = await super().__aenter__()
         while time.monotonic() >= connection.usable_until_s:
             with suppress(*TRANSIENT_ERRORS):
@@ -194,11 +204,22 @@ class ServicePool(asyncpg.Pool):  # generic only in its stubs
             record_class=asyncpg.Record,
         )
         self.followers: list[Pool] = []
+        self.waiting = 0  # callers without a connection yet
         self._logged = RateLimiter(burst=1, every_s=LOG_INTERVAL_S)
 
     def acquire(self, *, timeout: float | None = None) -> PoolAcquireContext[asyncpg.Record]:
         """Wait for a connection."""
         return _Acquired(self, timeout)
+
+    def show_use(self, name: str) -> None:
+        """Let the gauge of connections read this pool."""
+        for state, read in (
+            ("limit", self.get_max_size),
+            ("open", self.get_size),
+            ("in_use", lambda: self.get_size() - self.get_idle_size()),
+            ("waiting", lambda: self.waiting),
+        ):
+            metrics.DATABASE_CONNECTIONS.labels(name, state).set_function(read)
 
     async def expire_connections(self) -> None:
         """Replace each connection before its next use, here and in the followers."""
@@ -222,13 +243,13 @@ async def open_pool(config: DatabaseSettings, *, application_name: str = "paymen
     return pool
 
 
-async def open_read_pool(config: DatabaseSettings, *, beside: ServicePool | None = None) -> Pool:
+async def open_read_pool(config: DatabaseSettings, *, beside: ServicePool | None = None) -> ServicePool:
     """Open the pool for reads of the API. It connects with the first read, so it never fails at a start.
 
     It follows the pool `beside` it to another server.
     """
     dsn = read_dsn(config.db_dsn.get_secret_value())
-    pool: Pool = _ReadPool(
+    pool = _ReadPool(
         **_pool_arguments(dsn, "payment-service-reads", statement_timeout_ms=READ_STATEMENT_TIMEOUT_MS),
         min_size=0,
         max_size=READ_CONNECTIONS,

@@ -93,6 +93,8 @@ _CORE: Final[dict[str, str]] = {
 # Further rights of the operator's role: the commands `keys` run under it, and the pages.
 _OPERATOR: Final[dict[str, str]] = {
     "api_keys": "SELECT, INSERT, UPDATE (expires_at, last_used_at, revoked_at)",
+    "approvals": "SELECT, INSERT, UPDATE (decided_at, decided_by, decision)",
+    "page_logins": "SELECT, INSERT, UPDATE (used_at), DELETE",
 }
 
 # "UPDATE (a, b)" names columns.
@@ -101,7 +103,7 @@ _PRIVILEGE: Final = re.compile(r"([A-Z]+)(?: \(([^)]*)\))?")
 # "paymentr", next to the locks of `migrate` and `maintain`. Two concurrent grants would update the same row of the catalog.
 ADVISORY_LOCK: Final = 0x7061796D656E7472
 
-HIDDEN: Final = ("api_keys", "cursor_key", "idempotency_keys")
+HIDDEN: Final = ("api_keys", "cursor_key", "idempotency_keys", "page_logins")
 
 _sql = load(__package__, "rights.sql")
 
@@ -118,7 +120,7 @@ def operator_rights() -> dict[str, str]:
 
 def reader_rights() -> dict[str, str]:
     """Return the privileges of the reader."""
-    return {relation: "SELECT" for relation in service_rights() if relation not in {*HIDDEN, *_SEQUENCES}}
+    return {relation: "SELECT" for relation in operator_rights() if relation not in {*HIDDEN, *_SEQUENCES}}
 
 
 class RightsError(Exception):

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from functools import cache
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from fastapi import FastAPI
+from fastapi.telemetry import TelemetryConfig
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
@@ -43,6 +44,9 @@ if TYPE_CHECKING:
     from payment_service.flows.state.context import Context
     from payment_service.provider.port import WebhookReceiver
 
+# FastAPI would export the text of errors, which may be secret. The service has its own spans and metrics (telemetry/).
+_NO_TELEMETRY: Final[TelemetryConfig] = {"tracing": False, "metrics": False, "logs": False, "auto_configure": False}
+
 
 def build_app(
     *,
@@ -77,6 +81,7 @@ def build_app(
         docs_url=None,
         redoc_url=None,
         generate_unique_id_function=lambda route: route.name,  # the function's name, which generated clients use
+        telemetry=_NO_TELEMETRY,
         redirect_slashes=False,  # a webhook that is answered with a redirect counts as a failed delivery
         routes=[
             *(Route(path, endpoint, methods=["POST"]) for path, endpoint in endpoints.items()),

@@ -62,7 +62,7 @@ async def read_body(request: Request, model: type[T]) -> T:
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != "application/json":
         raise Problem(UNSUPPORTED_TYPE, "Send the body as application/json.")
-    content = await _read(request)
+    content = await read_content(request)
     try:
         return model.model_validate(json.loads(content, object_pairs_hook=_object, parse_constant=_refuse))
     except ValidationError as error:
@@ -73,7 +73,8 @@ async def read_body(request: Request, model: type[T]) -> T:
         raise Problem(BAD_REQUEST, "The body is not JSON in UTF-8.") from None
 
 
-async def _read(request: Request) -> bytes:
+async def read_content(request: Request) -> bytes:
+    """Read a body of at most BODY_LIMIT_BYTES. Raises Problem: 400, 408 or 413."""
     content = bytearray()
     try:
         async with asyncio.timeout(READ_TIMEOUT_S):

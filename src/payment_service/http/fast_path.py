@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from payment_service.http import problems
 from payment_service.http.webhooks import RECEIVED, WebhookEndpoint
-from payment_service.telemetry import metrics
+from payment_service.telemetry import metrics, traces
 
 if TYPE_CHECKING:
     import asyncio
@@ -67,6 +67,8 @@ def webhook_endpoints(app: ASGIApp) -> dict[str, WebhookEndpoint]:
 
 def begin(endpoints: Mapping[str, WebhookEndpoint], data: bytes) -> tuple[str, asyncio.Future[None]] | None:
     """Start to store a plain delivery. Return its path and the end of storing it, or None if the app has to answer."""
+    if traces.on():
+        return None  # the app makes the span of a request
     request = read_plain(data)
     endpoint = endpoints.get(request.path) if request else None
     if request is None or endpoint is None:
@@ -75,11 +77,11 @@ def begin(endpoints: Mapping[str, WebhookEndpoint], data: bytes) -> tuple[str, a
     return (request.path, stored) if stored is not None else None
 
 
-def answer(path: str, stored: asyncio.Future[None]) -> Response:
-    """Count a finished delivery and return its response, as the app would."""
+def answer(path: str, stored: asyncio.Future[None], seconds: float) -> Response:
+    """Count a finished delivery, which took so long, and return its response, as the app would."""
     error = stored.exception()
     response = RECEIVED if error is None else problems.respond_to_failure(error)
-    metrics.HTTP_REQUESTS.labels(path, str(response.status_code)).inc()
+    metrics.count_request(path, "POST", response.status_code, seconds)
     return response
 
 

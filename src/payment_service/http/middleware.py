@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import time
+from typing import TYPE_CHECKING, Final
 
 from payment_service.http.problems import NOT_FOUND, respond, respond_to_defect
-from payment_service.telemetry import metrics
+from payment_service.telemetry import metrics, traces
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+_TRACED: Final = ("/v1/", "/webhooks/")
 
 
 class RequestMiddleware:
@@ -18,13 +21,21 @@ class RequestMiddleware:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Handle one request."""
+        """Handle one request, in a span while traces are on."""
+        span = _begin_span(scope)
+        with traces.current(span):
+            await self._handle(scope, receive, send, span)
+
+    async def _handle(self, scope: Scope, receive: Receive, send: Send, span: traces.Span | None) -> None:
         status = 0
+        began_s = time.perf_counter()
 
         async def note_status(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
+                if span is not None:
+                    message["headers"] = [*message["headers"], (b"traceresponse", span.traceparent.encode())]
             await send(message)
 
         if scope["method"] == "HEAD":
@@ -41,10 +52,28 @@ class RequestMiddleware:
             if not status:
                 await response(scope, receive, note_status)
         finally:
-            metrics.HTTP_REQUESTS.labels(_route(scope), str(status or "none")).inc()
+            metrics.count_request(_route(scope), scope["method"], status, time.perf_counter() - began_s)
+            if span is not None:
+                _describe(span, scope, status)
+
+
+def _begin_span(scope: Scope) -> traces.Span | None:
+    """Begin the span of a request for work; health checks and scrapes have none."""
+    if not traces.on() or not scope["path"].startswith(_TRACED):
+        return None
+    parent = next((value.decode("latin-1") for name, value in scope["headers"] if name == b"traceparent"), None)
+    return traces.begin(scope["method"], kind="server", parent=parent)
+
+
+def _describe(span: traces.Span, scope: Scope, status: int) -> None:
+    route = _route(scope)
+    span.rename(f"{scope['method']} {route}")
+    span.set({"http.request.method": scope["method"], "http.route": route, "http.response.status_code": status})
+    if status >= 500:
+        span.fail(str(status))
 
 
 def _route(scope: Scope) -> str:
     """Return the route's pattern. The path itself would make the metric's labels unbounded."""
     path = getattr(scope.get("route"), "path", None)
-    return path if isinstance(path, str) else scope["path"] if "endpoint" in scope else "none"
+    return path if isinstance(path, str) else scope["path"] if "endpoint" in scope else metrics.NO_ROUTE

@@ -6,6 +6,7 @@ import asyncio
 import math
 import re
 import socket
+import time
 from contextlib import suppress
 from functools import partial
 from http import HTTPStatus
@@ -138,7 +139,7 @@ def _listen(bound: socket.socket) -> None:
 def _address_in_use(host: str, port: int, error: OSError) -> AddressInUse:
     reason = error.strerror or str(error)
     return AddressInUse(
-        f"Cannot listen on {host}:{port}: {reason}. Stop the process that listens there, or set another SERVICE_PORT or METRICS_PORT."
+        f"Cannot listen on {host}:{port}: {reason}. Stop the process that listens there, or set another SERVICE_PORT, METRICS_PORT or ADMIN_PORT."
     )
 
 
@@ -286,15 +287,15 @@ class Protocol(HttpToolsProtocol):
         self._storing, self._head_open = True, False
         self._unset_keepalive_if_required()
         self._unwatch_head()
-        stored.add_done_callback(partial(self._answer, path))
+        stored.add_done_callback(partial(self._answer, path, time.perf_counter()))
 
-    def _answer(self, path: str, stored: asyncio.Future[None]) -> None:
+    def _answer(self, path: str, began_s: float, stored: asyncio.Future[None]) -> None:
         """Answer a delivery of the fast path in one write, then continue with the input that arrived meanwhile."""
         self._storing = False
         if stored.cancelled():
             self.transport.close()
             return
-        response = fast_path.answer(path, stored)
+        response = fast_path.answer(path, stored, time.perf_counter() - began_s)
         if self.transport.is_closing():
             return
         self.server_state.total_requests += 1

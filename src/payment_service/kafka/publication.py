@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 import structlog
 
+import payment_service_events
 from payment_service.crash_points import reached
 from payment_service.db import outbox
 from payment_service.kafka.frontier import Frontier
@@ -17,7 +18,7 @@ from payment_service.kafka.producer import FailureScope
 from payment_service.kafka.window import Window
 from payment_service.loop import ERROR_PAUSE_MAX_S, ERROR_PAUSE_MIN_S
 from payment_service.rate_limiter import RateLimiter
-from payment_service.telemetry import metrics
+from payment_service.telemetry import metrics, steps
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -61,6 +62,7 @@ class Publication:
         self._resume_at = 0.0
         self._pause_s = ERROR_PAUSE_MIN_S
         self._log_limiter = RateLimiter(burst=1, every_s=LOG_INTERVAL_S, clock=clock)
+        self._reports_steps = steps.wanted()
         self._waited = metrics.STAGE_SECONDS.labels("outbox_to_ack")
 
     @property
@@ -107,6 +109,8 @@ class Publication:
             case None:
                 self._acknowledge(row, report)
                 self._waited.observe(max(0.0, (now - row.created_at).total_seconds()))
+                if self._reports_steps:
+                    _report_published(row, report, now)
                 return row.topic
             case FailureScope.BROKER:
                 self._window.retry(row)
@@ -203,3 +207,19 @@ class Publication:
         self._frontier.end()
         self._window.add(rows)
         return len(rows)
+
+
+def _report_published(row: OutboxRow, report: DeliveryReport, now: datetime) -> None:
+    headers = dict(row.header_list())
+    traceparent = headers.get("traceparent")
+    steps.took(
+        "record_published",
+        began_s=row.created_at.timestamp(),
+        ended_s=now.timestamp(),
+        payment_id=row.aggregate_id if row.topic in payment_service_events.TOPICS else None,
+        parent=traceparent.decode() if isinstance(traceparent, bytes) else None,
+        span_kind="producer",
+        topic=row.topic,
+        partition=report.partition,
+        offset=report.offset,
+    )

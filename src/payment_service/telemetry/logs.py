@@ -18,6 +18,7 @@ from structlog.typing import EventDict, Processor, WrappedLogger
 
 from payment_service.domain import guard
 from payment_service.rate_limiter import LineFolder
+from payment_service.telemetry import traces
 
 # Patterns of secrets and their replacements. Stripe's prefixes: https://docs.stripe.com/keys; psk_ is an API key of
 # this service.
@@ -32,8 +33,9 @@ _SECRETS: Final = (
 _MAYBE: Final = re.compile(r"(?i)[rs]k_|whsec_|\bv[01]=|bearer|basic|://|password=")
 
 _LIBRARIES_LEVEL: Final = logging.WARNING
-# librdkafka writes a line for each attempt to connect, to each broker.
-_LIBRDKAFKA_INTERVAL_S: Final = 60.0
+# These write a line for each attempt to connect, to each broker or to the collector of traces.
+_TALKATIVE: Final = ("librdkafka", "opentelemetry.exporter.otlp.proto.http.trace_exporter")
+_FOLD_INTERVAL_S: Final = 60.0
 # Deeper than any log field of this service; bounds library objects that contain themselves.
 _DEPTH_MAX: Final = 6
 
@@ -44,6 +46,7 @@ def configure_logs(level: str = "info", stream: TextIO | None = None) -> None:
     least = logging.getLevelNamesMapping()[level.upper()]
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
+        traces.add_ids,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True, key="timestamp"),
     ]
@@ -86,13 +89,13 @@ def _route_libraries(stream: TextIO, least: int, first: list[Processor], last: l
         library = logging.getLogger(name)
         library.handlers.clear()
         library.propagate = True
-    kafka = logging.getLogger("librdkafka")
-    kafka.filters[:] = [_FoldLines(LineFolder(every_s=_LIBRDKAFKA_INTERVAL_S))]
+    for name in _TALKATIVE:
+        logging.getLogger(name).filters[:] = [_FoldLines(LineFolder(every_s=_FOLD_INTERVAL_S))]
     logging.captureWarnings(capture=True)
 
 
 class _FoldLines(logging.Filter):
-    """Let one line of each kind pass at a time. A line of librdkafka begins with its kind, such as FAIL."""
+    """Let one line of each kind pass at a time. A line begins with its kind, such as FAIL."""
 
     def __init__(self, folder: LineFolder) -> None:
         super().__init__()

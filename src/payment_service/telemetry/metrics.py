@@ -12,6 +12,11 @@ from payment_service.domain.order import Reason
 # From a memory access to Stripe's slowest responses: 1 ms to 60 s.
 _STAGE_BUCKETS_S: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 
+# The API answers within milliseconds; a request above 10 s has failed.
+_REQUEST_BUCKETS_S: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+
+# Which build runs?
+BUILD_INFO = Gauge("payments_build_info", "1, for the build that runs.", ["version", "revision", "python"])
 # How many orders arrive, and with what result (accepted, repeated, quarantined)?
 ORDERS = Counter("payments_orders_total", "Order records read from Kafka, by result.", ["result"])
 # How many records of orders.cancelled arrive, and with what result (accepted, repeated, quarantined; canceled, refunded, too_late,
@@ -57,6 +62,10 @@ PROVIDER_CALL_SECONDS = Histogram(
     "Duration of calls to the provider.",
     ["provider", "kind"],
     buckets=_STAGE_BUCKETS_S,
+)
+# How many calls wait for an answer now?
+PROVIDER_CALLS_IN_FLIGHT = Gauge(
+    "payments_provider_calls_in_flight", "Calls to the provider without an answer yet.", ["provider", "kind"]
 )
 # Does work pile up, and of which kind?
 OPERATIONS = Gauge("payments_operations", "Unfinished operations, by kind and state.", ["kind", "state"])
@@ -128,6 +137,12 @@ WEBHOOKS_REFUSED_IN_A_ROW = Gauge(
 OUTBOX_RECORDS = Counter("payments_outbox_records_total", "Records written to the outbox, by topic.", ["topic"])
 # Which state changes happen?
 TRANSITIONS = Counter("payments_transitions_total", "Changes of a payment's status.", ["from_status", "to_status"])
+# How much money moves? `returned`: refunds that failed after the provider had reported success.
+MONEY_MINOR = Counter(
+    "payments_money_minor_units_total",
+    "Minor units captured, refunded and returned, by currency.",
+    ["currency", "status"],
+)
 # How many customers never pay?
 EXPIRED = Counter("payments_expired_total", "Cancellations requested because an unpaid payment expired.")
 # Can the service use its brokers?
@@ -157,6 +172,10 @@ DISPUTES_DUE = Gauge("payments_disputes_due", "Disputes that need evidence withi
 AUTHORIZATIONS_EXPIRING = Gauge(
     "payments_authorizations_expiring", "Authorized payments whose hold ends within two days."
 )
+# Which refunds does the provider not complete?
+REFUNDS_PENDING_LONG = Gauge("payments_refunds_pending_long", "Refunds that have been pending for more than ten days.")
+# Does somebody try many cards on one payment?
+DECLINED_OFTEN = Gauge("payments_declined_often", "Payments of the last day with ten or more declines.")
 # Which refunds wait until our balance at the provider is topped up?
 REFUNDS_WITHOUT_BALANCE = Gauge(
     "payments_refunds_waiting_for_balance", "Refunds that are retried because our balance at the provider is too low."
@@ -168,6 +187,19 @@ RECONCILIATION_AGE_SECONDS = Gauge(
 )
 # How many requests does the API answer, and how?
 HTTP_REQUESTS = Counter("payments_http_requests_total", "API requests, by route and status.", ["route", "status"])
+# How long does the API take, by route?
+HTTP_REQUEST_SECONDS = Histogram(
+    "payments_http_request_seconds",
+    "Duration of API requests, by route, method and class of the status.",
+    ["route", "method", "status"],
+    buckets=_REQUEST_BUCKETS_S,
+)
+# Are there enough connections to the database? Read when Prometheus asks.
+DATABASE_CONNECTIONS = Gauge(
+    "payments_database_connections",
+    "Connections of a pool (work, reads): its limit, those that are open and in use, and the callers that wait for one.",
+    ["pool", "state"],
+)
 # Does this host's clock agree with the database's, which decides?
 CLOCK_SKEW_SECONDS = Gauge(
     "payments_clock_skew_seconds",
@@ -179,6 +211,18 @@ SENDING_PAUSED = Gauge(
 )
 # Is the event loop blocked?
 LOOP_LAG_SECONDS = Gauge("payments_event_loop_lag_seconds", "Delay of the event loop at its last check.")
+
+
+NO_ROUTE: Final = "none"
+"""The label of requests for a path without a route."""
+
+
+def count_request(route: str, method: str, status: int, seconds: float) -> None:
+    """Count an answered request. Status 0: the connection ended without an answer."""
+    HTTP_REQUESTS.labels(route, str(status or "none")).inc()
+    # A client chooses the method, so it is a label of known routes only.
+    method = method if route != NO_ROUTE else "any"
+    HTTP_REQUEST_SECONDS.labels(route, method, f"{status // 100}xx" if status else "none").observe(seconds)
 
 
 def initialize_counters() -> None:

@@ -2,8 +2,9 @@
 
 It shows what the rest of a store would see: the records on the topics, and `/v1`. `environment.py` starts the servers, the
 Stripe sandbox and the service as child processes. `simulation.py` places the sample orders and pays as their customers.
-`shop.py` serves a page on which you buy, and `screen.py` prints. The demo may import all packages of this repository; only
-the command `payment-service demo` imports it. Start reading in `show`.
+`shop.py` serves a page on which you buy, and `screen.py` prints. `demo --servers FILE` runs the servers and the sandbox alone,
+for a service that you start. The demo may import all packages of this repository; only the command `payment-service demo`
+imports it. Start reading in `show`.
 """
 
 from __future__ import annotations
@@ -11,11 +12,12 @@ from __future__ import annotations
 import signal
 import time
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Final
 
 from payment_service import exit_codes
 from payment_service_demo.embedded.process import EmbeddedError, tail
-from payment_service_demo.environment import DemoError, Environment, start_environment
+from payment_service_demo.environment import DemoError, Environment, start_environment, start_servers
 from payment_service_demo.received import ReceivedRecords
 from payment_service_demo.sample_orders import SAMPLES
 from payment_service_demo.screen import Screen
@@ -32,9 +34,7 @@ def show(*, once: bool, serve_only: str, patience_s: float) -> int:
     `serve_only`: the roles that the service runs, all when empty. Without `once` the demo stays up until it is interrupted.
     """
     screen = Screen(SAMPLES)
-    # SIGINT too: a shell ignores it for a command in the background, and Ctrl-C could not end the demo.
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, _interrupt)
+    _end_by_signals()
     finished, received = False, ReceivedRecords()
     try:
         with ExitStack() as stack:
@@ -52,6 +52,34 @@ def show(*, once: bool, serve_only: str, patience_s: float) -> int:
         screen.print_error(str(error))
         return exit_codes.FAILED
     return exit_codes.DONE if finished else exit_codes.FAILED
+
+
+def lend_servers(settings: Path) -> int:
+    """Run PostgreSQL, a broker and the sandbox alone until a signal, and return the exit code.
+
+    The file `settings` holds the settings of a service that uses them, for a shell to source, as long as they run.
+    """
+    screen = Screen(())
+    _end_by_signals()
+    try:
+        with ExitStack() as stack:
+            servers = start_servers(stack, screen)
+            stack.callback(settings.unlink, missing_ok=True)
+            servers.write_settings(settings)
+            screen.print_line(f"the settings of the service are in {settings}; Ctrl-C ends the servers")
+            signal.pause()
+    except KeyboardInterrupt:
+        screen.print_line("stopped")
+    except (DemoError, EmbeddedError, OSError) as error:
+        screen.print_error(str(error))
+        return exit_codes.FAILED
+    return exit_codes.DONE
+
+
+def _end_by_signals() -> None:
+    # SIGINT too: a shell ignores it for a command in the background, and Ctrl-C could not end the demo.
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _interrupt)
 
 
 def _play(environment: Environment, simulation: Simulation, screen: Screen, patience_s: float) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import os
 import secrets
+import shlex
 import socket
 import subprocess
 import sys
@@ -18,11 +19,14 @@ from pathlib import Path
 from typing import Final, Protocol
 
 from payment_service.config.config import Config
+from payment_service.config.pages import PAGE_ROLES
 from payment_service_demo.embedded.broker import EmbeddedBroker
 from payment_service_demo.embedded.postgres import EmbeddedPostgres
 from payment_service_demo.embedded.process import ChildProcess, free_port, listens
 
 COMMAND: Final = (sys.executable, "-m", "payment_service")
+# The pages are off by default, so they have no default port.
+ADMIN_PORT: Final = 8083
 STRIPE_KEY: Final = "sk_test_demo"
 STRIPE_PUBLISHABLE_KEY: Final = "pk_test_demo"
 # A command takes about a second; a machine that is starting up for the first time gets a minute.
@@ -32,6 +36,7 @@ SERVICE_GRACE_S: Final = 5
 REQUEST_TIMEOUT_S: Final = 2
 # Variables that programs need and that are no settings of the service: settings of your shell must not leak in.
 _KEPT: Final = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "PYTHONPATH", "VIRTUAL_ENV")
+_NOT_SETTINGS: Final = (*_KEPT, "PYTHONUNBUFFERED")
 
 
 class DemoError(Exception):
@@ -59,14 +64,35 @@ class Environment:
         """The address of webhooks and the API."""
         return f"http://127.0.0.1:{self.env['SERVICE_PORT']}"
 
+    def pages_link(self) -> str:
+        """Print a one-time link into the operators' pages, with all roles. Raises DemoError."""
+        roles = (word for role in PAGE_ROLES for word in ("--role", role))
+        return _run(self.env, "pages", "login", "--person", "demo", *roles).strip()
+
     @property
     def metrics_url(self) -> str:
         """The address of metrics, health and API documentation."""
         return f"http://127.0.0.1:{self.env['METRICS_PORT']}"
 
 
-def start_environment(stack: ExitStack, progress: Progress, roles: str) -> Environment:
-    """Start everything; `stack` stops it. Raises DemoError or EmbeddedError."""
+@dataclass(frozen=True, slots=True)
+class Servers:
+    """The servers around a service. `env` holds the environment variables of the service, `folder` the logs."""
+
+    env: Mapping[str, str]
+    folder: Path
+
+    def write_settings(self, file: Path) -> None:
+        """Write the settings of the service to a new file that a shell can source. It contains secrets."""
+        settings = {name: value for name, value in self.env.items() if name not in _NOT_SETTINGS}
+        lines = [f"export {name}={shlex.quote(value)}\n" for name, value in settings.items()]
+        file.unlink(missing_ok=True)
+        file.touch(mode=0o600)
+        file.write_text("".join(lines))
+
+
+def start_servers(stack: ExitStack, progress: Progress) -> Servers:
+    """Start PostgreSQL, a broker and the sandbox; `stack` stops them. Raises DemoError or EmbeddedError."""
     folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="payment-service-demo-")))
     with _timed(progress, "PostgreSQL, from a wheel"):
         postgres = stack.enter_context(EmbeddedPostgres())
@@ -75,6 +101,13 @@ def start_environment(stack: ExitStack, progress: Progress, roles: str) -> Envir
     env = _environment(postgres.dsn, broker.bootstrap_servers, sandbox_port=free_port())
     with _timed(progress, "the Stripe sandbox"):
         _start_sandbox(stack, env, folder)
+    return Servers(env, folder)
+
+
+def start_environment(stack: ExitStack, progress: Progress, roles: str) -> Environment:
+    """Start everything; `stack` stops it. Raises DemoError or EmbeddedError."""
+    servers = start_servers(stack, progress)
+    env, folder = servers.env, servers.folder
     with _timed(progress, "payment-service migrate"):
         _run(env, "migrate")
     with _timed(progress, "payment-service topics create"):
@@ -100,8 +133,10 @@ def _environment(dsn: str, brokers: str, *, sandbox_port: int) -> dict[str, str]
         "SERVICE_HOST": "127.0.0.1",
         "SERVICE_PORT": _port("SERVICE_PORT"),
         "METRICS_PORT": _port("METRICS_PORT"),
+        "ADMIN_PORT": _port("ADMIN_PORT"),
         "SHUTDOWN_GRACE_S": str(SERVICE_GRACE_S),
         "DEPLOYMENT": "demo",
+        "PAYMENT_SERVICE_AS": "demo",
     }
 
 
@@ -109,7 +144,7 @@ def _port(name: str) -> str:
     """Return the port named by your environment, else the default port if it is free, else any free port."""
     if wanted := os.environ.get(name):
         return wanted
-    default: int = Config.model_fields[name.lower()].default
+    default: int = Config.model_fields[name.lower()].default or ADMIN_PORT
     with socket.socket() as probe, suppress(OSError):
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         probe.bind(("127.0.0.1", default))

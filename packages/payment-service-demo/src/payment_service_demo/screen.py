@@ -85,6 +85,8 @@ class Screen:
             "Send a signed webhook for the latest payment, from the folder of the project:",
             f"{_assignments(environment)} scripts/test-payment-webhook.sh --succeed",
             "",
+            f"See it as support, finance and operations do (the link works once):  {environment.pages_link()}",
+            "",
             f"Now buy something yourself, and pay or be declined:  {shop_url}",
             "",
             "It stays up; Ctrl-C ends it.",

@@ -66,6 +66,7 @@ CREATE TABLE payments (
 CREATE UNIQUE INDEX payments_one_row_per_intent ON payments (provider, provider_payment_id) WHERE provider_payment_id IS NOT NULL;
 CREATE UNIQUE INDEX payments_one_open_per_order ON payments (order_id) WHERE is_open;
 CREATE INDEX payments_expiring ON payments (expiring_at) WHERE expiring_at IS NOT NULL;
+CREATE INDEX payments_declined_often ON payments (created_at) WHERE cardinality(declines) >= 10;
 CREATE INDEX payments_by_time ON payments (created_at, id);
 CREATE INDEX payments_of_user ON payments (user_id, derived_status(status, captured, refunded), currency, created_at, id) WHERE user_id <> '';
 CREATE INDEX payments_by_status ON payments (derived_status(status, captured, refunded), currency, created_at, id);

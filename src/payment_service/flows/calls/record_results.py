@@ -6,6 +6,7 @@ locked are deferred to the next round, so they delay no others.
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,7 @@ from payment_service.db.pool import TRANSIENT_ERRORS
 from payment_service.domain.payment import Parked
 from payment_service.flows.state.batches import isolate_errors
 from payment_service.provider.port import Kind
+from payment_service.telemetry import steps
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -74,6 +76,7 @@ async def _record_alone(context: Context, result: CallResult) -> Recorded:
 
 
 async def _record_group(context: Context, results: Sequence[CallResult]) -> Recorded:
+    began_s = time.time()
     async with context.pool.acquire() as connection, connection.transaction():
         locked = await payments.lock_available(connection, {s.operation.payment_id for s in results})
         ours = [s for s in results if s.operation.payment_id in locked]
@@ -85,8 +88,26 @@ async def _record_group(context: Context, results: Sequence[CallResult]) -> Reco
         reached("results.commit.before")
     reached("results.commit.after")
     context.after_commit(fold)
+    _report(fold, ours, began_s)
     deferred = tuple(s for s in results if s.operation.payment_id not in locked)
     return Recorded(tuple(ours), deferred, followed=written is not None and written.followed)
+
+
+def _report(fold: Fold, recorded: Sequence[CallResult], began_s: float) -> None:
+    if not steps.wanted():
+        return
+    for result in recorded:
+        payment = fold.payment(result.operation.payment_id)
+        steps.took(
+            "result_recorded",
+            began_s=began_s,
+            payment_id=payment.id,
+            parent=payment.traceparent,
+            order_id=payment.order_id,
+            kind=result.operation.kind,
+            outcome=result.update.outcome,
+            status=payment.status,
+        )
 
 
 def _fold_in(fold: Fold, result: CallResult) -> operations.OperationUpdate:

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 import structlog
 
 from payment_service.crash_points import reached
-from payment_service.db import budget
+from payment_service.db import budget, payments
 from payment_service.flows.calls.cancel_guard import conclude_guard
 from payment_service.flows.calls.outcomes import NOTHING_YET
 from payment_service.provider.calls import attempt
-from payment_service.provider.port import Call, Kind
-from payment_service.telemetry import metrics
+from payment_service.provider.port import Call, Kind, Transient, Unknown
+from payment_service.telemetry import metrics, steps, traces
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -44,14 +44,41 @@ class Sender:
     async def call(self, operation: Claimed, refuse_late: Callable[[], None]) -> Outcome:
         """Call the provider. `refuse_late` raises TooLate if another worker may own the operation."""
         call = self._build_call(operation, refuse_late)
+        parent = await self._report_claim(operation)
         refuse_late()
         moment = "look" if operation.resolving else "call"
         reached(f"dispatch.{operation.kind}.{moment}.before")
-        with metrics.PROVIDER_CALL_SECONDS.labels(self._provider.name, operation.kind).time():
+        labels = self._provider.name, operation.kind
+        in_flight = metrics.PROVIDER_CALLS_IN_FLIGHT.labels(*labels)
+        span = traces.begin(f"{self._provider.name} {operation.kind}", kind="client", parent=parent)
+        log.debug("call_sent", payment_id=str(operation.payment_id), kind=operation.kind, attempt=operation.attempt)
+        with (
+            traces.current(span),
+            in_flight.track_inprogress(),
+            metrics.PROVIDER_CALL_SECONDS.labels(*labels).time(),
+        ):
             outcome = await attempt(self._provider, call, limit_s=self._limit_s)
+            if span is not None:
+                _describe(span, operation, outcome)
         reached(f"dispatch.{operation.kind}.{moment}.after")
         metrics.PROVIDER_CALLS.labels(self._provider.name, operation.kind, type(outcome).__name__.lower()).inc()
         return outcome
+
+    async def _report_claim(self, operation: Claimed) -> str | None:
+        """Report the wait for the claim. Return the payment's traceparent while traces are on."""
+        if not steps.wanted():
+            return None
+        parent = await payments.traceparent_of(self._pool, operation.payment_id) if traces.on() else None
+        steps.took(
+            "operation_claimed",
+            began_s=operation.due_at.timestamp(),
+            ended_s=operation.claimed_at.timestamp(),
+            payment_id=operation.payment_id,
+            parent=parent,
+            kind=operation.kind,
+            attempt=operation.attempt,
+        )
+        return parent
 
     def _build_call(self, operation: Claimed, refuse_late: Callable[[], None]) -> Call:
         request = operation.request
@@ -66,6 +93,14 @@ class Sender:
             source=f"answer:{operation.id}",
             refuse_late=refuse_late,
         )
+
+
+def _describe(span: traces.Span, operation: Claimed, outcome: Outcome) -> None:
+    name = type(outcome).__name__.lower()
+    span.set({"payment_id": str(operation.payment_id), "operation_id": str(operation.id)})
+    span.set({"kind": operation.kind, "attempt": operation.attempt, "outcome": name})
+    if isinstance(outcome, Transient | Unknown):
+        span.fail(f"{name}: {outcome.code}")
 
 
 def log_result(result: CallResult) -> None:

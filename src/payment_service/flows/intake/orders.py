@@ -6,6 +6,7 @@ Each batch is one transaction. After it commits, every record is durable, so its
 from __future__ import annotations
 
 import re
+import time
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
@@ -26,12 +27,12 @@ from payment_service.flows.intake.records import Acceptance, try_out
 from payment_service.flows.state.system_operations import SYSTEM
 from payment_service.provider.port import Kind, Request
 from payment_service.provider.providers import UnknownProvider
-from payment_service.telemetry import metrics
+from payment_service.telemetry import metrics, steps, traces
 from payment_service_events.currency import currency
 from payment_service_events.money import Money, MoneyError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from datetime import datetime
 
     from payment_service.db.pool import Connection
@@ -61,6 +62,7 @@ class _Plan:
     request: Request | None
     now: datetime
     refused: Rejected | None = None
+    traceparent: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,6 +125,7 @@ class OrderIntake:
         await try_out(self._context.pool, self.decide, [_trial_order(total) for total in (100, 0)])
 
     async def _accept(self, inbound: Sequence[InboundRecord]) -> None:
+        began_s = time.time()
         plans, rejected = self._plan(inbound, await self._context.database_now(self._context.pool))
         creates = await Creates.reserve(self._context, [plan.provider for plan in plans if plan.request])
         async with creates, self._context.pool.acquire() as connection, connection.transaction():
@@ -134,6 +137,7 @@ class OrderIntake:
         reached("intake.commit.after")
         self._context.after_commit(fold)
         self._count(inbound, len(inserted), quarantined)
+        _report(inserted.values(), began_s)
         if creates.waiting:
             self._context.wake_dispatcher()
         if quarantined:
@@ -154,8 +158,9 @@ class OrderIntake:
 
     def _plan_one(self, inbound_record: InboundRecord, order: Order, now: datetime) -> _Plan:
         name = payment_id(self._context.deployment, order.order_id, 1)
+        trace = _traceparent(inbound_record)
         if order.amount.minor == 0:
-            return _Plan(inbound_record, order, name, NO_PROVIDER, None, now)
+            return _Plan(inbound_record, order, name, NO_PROVIDER, None, now, traceparent=trace)
         try:
             provider = self._context.providers.for_order(order.provider, order.amount.currency.code)
             request = provider.create_request(
@@ -170,7 +175,7 @@ class OrderIntake:
         except MoneyError as error:
             refused = Rejected(Reason.AMOUNT_NOT_CHARGEABLE, str(error))
         else:
-            return _Plan(inbound_record, order, name, provider.name, request, now)
+            return _Plan(inbound_record, order, name, provider.name, request, now, traceparent=trace)
         return _Plan(inbound_record, order, name, NO_PROVIDER, None, now, refused)
 
     async def _insert(self, connection: Connection, plans: Sequence[_Plan]) -> dict[UUID, _Plan]:
@@ -258,7 +263,7 @@ class OrderIntake:
             topic=inbound_record.topic,
             partition=inbound_record.partition,
             offset=inbound_record.offset,
-            traceparent=_traceparent(inbound_record),
+            traceparent=plan.traceparent,
             manual_capture=plan.request is not None and self._uses_manual_capture(plan.order, plan.provider),
             metadata=plan.order.metadata,
             expires_at=self._expires_at(plan) if plan.request else None,
@@ -309,7 +314,29 @@ def _trial_order(minor: int) -> InboundRecord:
 
 
 def _traceparent(inbound_record: InboundRecord) -> str | None:
+    """Return the trace of a record. While traces are on, a record without one begins its own."""
     for name, content in inbound_record.headers:
         if name == "traceparent" and content is not None and _TRACEPARENT.fullmatch(content):
             return content.decode()
-    return None
+    if (span := traces.begin("order_received", kind="consumer")) is None:
+        return None
+    span.end()
+    return span.traceparent
+
+
+def _report(plans: Iterable[_Plan], began_s: float) -> None:
+    if not steps.wanted():
+        return
+    for plan in plans:
+        record = plan.inbound_record
+        steps.took(
+            "order_accepted",
+            began_s=began_s,
+            payment_id=plan.id,
+            parent=plan.traceparent,
+            span_kind="consumer",
+            order_id=plan.order.order_id,
+            topic=record.topic,
+            partition=record.partition,
+            offset=record.offset,
+        )

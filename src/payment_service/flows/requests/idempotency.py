@@ -7,6 +7,7 @@ later.
 from __future__ import annotations
 
 import json
+import time
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,7 @@ from payment_service.crash_points import reached
 from payment_service.db import audit, idempotency_keys
 from payment_service.db.idempotency_keys import StoredResult
 from payment_service.flows.state.errors import Refusal, RefusalReason
+from payment_service.telemetry import steps, traces
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -86,10 +88,28 @@ async def change_payments_once(
     context: Context, change_request: ChangeRequest, work: Callable[[Connection], Awaitable[ChangeResult]]
 ) -> ChangeResult:
     """Run `change_once`, then count the changes and wake the loops that have work."""
+    began_s = time.time()
     result = await change_once(context.pool, change_request, work)
     if result.fold is not None:
         context.after_commit(result.fold)
+        _report(change_request, result.fold, began_s)
     return result
+
+
+def _report(change_request: ChangeRequest, fold: Fold, began_s: float) -> None:
+    payment_id, request = change_request.payment_id, traces.current_traceparent()
+    if payment_id is None or payment_id not in fold or not steps.wanted():
+        return
+    payment = fold.payment(payment_id)
+    steps.took(
+        "change_requested",
+        began_s=began_s,
+        payment_id=payment_id,
+        parent=payment.traceparent,
+        links=[request] if request else [],
+        order_id=payment.order_id,
+        action=change_request.action,
+    )
 
 
 def require_same(fingerprint: bytes, change_request: ChangeRequest) -> None:

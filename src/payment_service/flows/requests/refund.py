@@ -30,7 +30,7 @@ from payment_service.flows.requests.refund_limits import require_within_limits
 from payment_service.flows.state.errors import Refusal, RefusalReason
 from payment_service.provider.port import Kind
 from payment_service_events.currency import currency
-from payment_service_events.money import MoneyError
+from payment_service_events.money import Money, MoneyError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -43,16 +43,30 @@ if TYPE_CHECKING:
     from payment_service.flows.state.context import Context
     from payment_service.flows.state.fold import Fold
     from payment_service_events.currency import Currency
-    from payment_service_events.money import Money
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RefundTerms:
-    """The refund to make. `amount`: decimal text, or None for the remaining amount. `metadata` is stored with it."""
+    """The refund to make. `amount`: decimal text, or None for the remaining amount. `metadata` is stored with it.
+
+    `limit_minor`: the largest total of the payment's refunds, in minor units, that the requester may make alone.
+    """
 
     amount: str | None
     reason: str
     metadata: Mapping[str, str]
+    limit_minor: int | None = None
+
+
+class NeedsApproval(Refusal):
+    """The refund exceeds the requester's limit. `amount` is what was asked for."""
+
+    def __init__(self, amount: Money, limit: Money) -> None:
+        message = (
+            f"This payment's refunds would exceed {limit}, which you may make alone: a second person must approve."
+        )
+        super().__init__(RefusalReason.NOT_ALLOWED, message)
+        self.amount = amount
 
 
 class Refunds:
@@ -62,23 +76,29 @@ class Refunds:
         self._context = context
 
     async def request(self, payment_id: UUID, terms: RefundTerms, change_request: ChangeRequest) -> ChangeResult:
-        """Request a refund, and return it. Raise Refusal."""
+        """Request a refund, and return it. Raise Refusal, NeedsApproval."""
 
         async def work(connection: Connection) -> ChangeResult:
-            refund_id = operation_id(payment_id, Kind.REFUND, change_request.actor.client, change_request.key)
-            fold = None
-            fingerprint = await refunds.fingerprint_of(connection, refund_id)
-            if fingerprint is None:
-                fold = await self._reserve(connection, payment_id, refund_id, terms, change_request)
-            elif fingerprint != NO_FINGERPRINT:
-                require_same(fingerprint, change_request)
-            refund = Refund.model_validate(await refund_reads.refund(connection, refund_id))
-            if fingerprint == NO_FINGERPRINT and terms.amount is not None:
-                # The row was lost and the provider returned the refund, so only its amount can be compared.
-                require_same_request(refund.amount, _amount(currency(refund.currency), terms.amount).decimal_text)
-            return ChangeResult(refund.model_dump(mode="json"), fold=fold)
+            return await self.make(connection, payment_id, terms, change_request)
 
         return await change_payments_once(self._context, change_request, work)
+
+    async def make(
+        self, connection: Connection, payment_id: UUID, terms: RefundTerms, change_request: ChangeRequest
+    ) -> ChangeResult:
+        """Make the refund in the caller's transaction. Raise Refusal, NeedsApproval."""
+        refund_id = operation_id(payment_id, Kind.REFUND, change_request.actor.client, change_request.key)
+        fold = None
+        fingerprint = await refunds.fingerprint_of(connection, refund_id)
+        if fingerprint is None:
+            fold = await self._reserve(connection, payment_id, refund_id, terms, change_request)
+        elif fingerprint != NO_FINGERPRINT:
+            require_same(fingerprint, change_request)
+        refund = Refund.model_validate(await refund_reads.refund(connection, refund_id))
+        if fingerprint == NO_FINGERPRINT and terms.amount is not None:
+            # The row was lost and the provider returned the refund, so only its amount can be compared.
+            require_same_request(refund.amount, _amount(currency(refund.currency), terms.amount).decimal_text)
+        return ChangeResult(refund.model_dump(mode="json"), fold=fold)
 
     async def _reserve(
         self,
@@ -104,9 +124,18 @@ class Refunds:
         ) is not None:
             await require_not_being_read(connection, payment)
             raise _refusal(refused)
+        _require_within_limit(fold, payment_id, refund_id, terms)
         await require_within_limits(connection, change_request.actor, fold.refund(payment_id, refund_id).amount)
         await fold.write(connection)
         return fold
+
+
+def _require_within_limit(fold: Fold, payment_id: UUID, refund_id: UUID, terms: RefundTerms) -> None:
+    """Raise NeedsApproval if the total of the payment's refunds, finished or not, exceeds the requester's limit."""
+    payment = fold.payment(payment_id)
+    if terms.limit_minor is not None and payment.refunded.minor + payment.reserved.minor > terms.limit_minor:
+        limit = Money(terms.limit_minor, payment.amount.currency)
+        raise NeedsApproval(fold.refund(payment_id, refund_id).amount, limit)
 
 
 def reserve(

@@ -244,6 +244,8 @@ class Fold:
         for (was, now), number in moves.items():
             if now is not was:
                 metrics.TRANSITIONS.labels(was, now).inc(number)
+        for key, payment in self._current.items():
+            _count_money(self._before[key], payment)
 
     @property
     def new_intents(self) -> list[UUID]:
@@ -363,3 +365,11 @@ def _occurred_at(fact: AnyFact) -> datetime | None:
 
 def _source(fact: AnyFact) -> str:
     return str(getattr(fact, "source", "asked"))
+
+
+def _count_money(was: Payment, now: Payment) -> None:
+    code = now.amount.currency.code
+    if captured := now.captured.minor - was.captured.minor:
+        metrics.MONEY_MINOR.labels(code, "captured").inc(max(0, captured))
+    if refunded := now.refunded.minor - was.refunded.minor:
+        metrics.MONEY_MINOR.labels(code, "refunded" if refunded > 0 else "returned").inc(abs(refunded))

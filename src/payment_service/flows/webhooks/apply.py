@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import time
 from collections import Counter as Count
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -26,6 +27,7 @@ from payment_service.flows.intake.quarantine import quarantine_event
 from payment_service.flows.state.batches import isolate_errors, process_batches
 from payment_service.flows.state.errors import Unavailable
 from payment_service.flows.webhooks.deliveries import Delivery, DeliveryQueue, complete, deliver
+from payment_service.flows.webhooks.reports import report_applied, report_stored
 from payment_service.loop import Loop
 from payment_service.provider.port import Disposition, ProviderEvent
 from payment_service.telemetry import metrics
@@ -132,8 +134,9 @@ class Webhooks:
 
     async def _store_group(self, group: Sequence[Delivery], counter: Counter) -> bool:
         """Store a group, or each event alone if that fails. Return whether the group was stored at once."""
+        began_s = time.time()
         try:
-            await self._store([(d.event, d.verified_by) for d in group], counter)
+            stored = await self._store([(d.event, d.verified_by) for d in group], counter)
         except TRANSIENT_ERRORS as error:
             log.warning("webhooks_not_stored", size=len(group), **error_fields(error))
             complete(group, Unavailable())
@@ -143,6 +146,7 @@ class Webhooks:
                 await self._store_alone(delivery, counter)
         else:
             complete(group, None)
+            report_stored(group, stored.fold, stored.results, began_s)
             return True
         return False
 
@@ -152,6 +156,7 @@ class Webhooks:
         return sum(result.processed for result in results)
 
     async def _replay(self, limit: int) -> list[events.Result]:
+        began_s = time.time()
         async with self._context.pool.acquire() as connection, connection.transaction():
             work = await events.lock_pending(connection, self._context.providers.by_name.keys(), limit)
             waiting = {(w.provider, w.event_id): w for w in work}
@@ -166,6 +171,7 @@ class Webhooks:
             reached("replay.commit.before")
         reached("replay.commit.after")
         self._context.after_commit(fold)
+        report_applied(fold, results, began_s)
         self._suspect(
             result.event
             for result in results
@@ -249,12 +255,13 @@ class Webhooks:
 
     async def _store(
         self, deliveries: Sequence[tuple[ProviderEvent, str]], counter: Counter, *, alone: bool = False
-    ) -> None:
+    ) -> Stored:
         async with self._context.pool.acquire() as connection, connection.transaction():
             stored = await self.store_within(connection, deliveries, alone=alone)
             reached("webhook.commit.before")
         reached("webhook.commit.after")
         self.after_commit(stored, counter)
+        return stored
 
     async def _store_alone(self, delivery: Delivery, counter: Counter) -> None:
         try:

@@ -7,6 +7,8 @@ from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from payment_service.telemetry import traces
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from uuid import UUID
@@ -19,18 +21,19 @@ GROUP_MAX: Final = 256
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """An event with its verifier. `done` ends when the event is durable."""
+    """An event with its verifier. `done` ends when the event is durable. `traceparent`: the request that brought it."""
 
     event: ProviderEvent
     verified_by: str
     done: asyncio.Future[None]
     arrived_s: float
+    traceparent: str | None = None
 
 
 def deliver(event: ProviderEvent, verified_by: str) -> Delivery:
     """Make a delivery that arrives now."""
     loop = asyncio.get_running_loop()
-    return Delivery(event, verified_by, loop.create_future(), loop.time())
+    return Delivery(event, verified_by, loop.create_future(), loop.time(), traces.current_traceparent())
 
 
 def complete(group: Sequence[Delivery], error: Exception | None) -> None:

@@ -17,6 +17,7 @@ def upgrade() -> None:
     run_script("0001_provider_reads.sql")
     run_script("0001_recovery.sql")
     run_script("0001_reading.sql")
+    run_script("0001_pages.sql")
     run_script("0001_views.sql")
     run_script("0001_comments.sql")
 

@@ -1,0 +1,81 @@
+"""Identify the sender of a request: the session of a login here, or the headers of a trusted proxy."""
+
+from __future__ import annotations
+
+import ipaddress
+import secrets
+import time
+import unicodedata
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any, Final
+
+from payment_service.pages.permissions import Person, Role
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+    from starlette.types import ASGIApp, Receive, Scope, Send
+
+    from payment_service.config.config import Config
+
+# A working day. The roles of a login are those of its time, so a removed person loses access within it.
+SESSION_S: Final = 8 * 3_600
+SESSION_COOKIE: Final = "payment_service_pages"
+NAME_MAX: Final = 64
+# The headers of oauth2-proxy: https://oauth2-proxy.github.io/oauth2-proxy/configuration/overview (--pass-user-headers, and
+# --set-xauthrequest behind nginx's auth_request).
+_PROXY_HEADERS: Final = (
+    ("x-forwarded-email", "x-forwarded-user", "x-forwarded-groups"),
+    ("x-auth-request-email", "x-auth-request-user", "x-auth-request-groups"),
+)
+
+
+class KeepPeer:
+    """Middleware that notes the address of the connection, before proxy headers replace it."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one request."""
+        peer = scope["client"][0] if scope.get("client") else ""
+        await self._app({**scope, "state": {**scope.get("state", {}), "peer": peer}}, receive, send)
+
+
+def identify(request: Request, config: Config) -> Person | None:
+    """Return the person, or None if nobody is logged in. A proxy's headers take precedence over a session."""
+    if "proxy" in config.admin_login and _is_trusted(request.state.peer, config.trusted_proxies):
+        for email, user, groups in _PROXY_HEADERS:
+            if name := read_name(request.headers.get(email) or request.headers.get(user) or ""):
+                return Person(name, roles_of(request.headers.get(groups, "").split(","), config.roles_by_group))
+    return _from_session(request.session)
+
+
+def roles_of(groups: Iterable[str], roles_by_group: Mapping[str, frozenset[str]]) -> frozenset[Role]:
+    """Return the roles that groups give. Other groups give none."""
+    return frozenset(Role(role) for group in groups for role in roles_by_group.get(group.strip(), ()))
+
+
+def read_name(text: str) -> str:
+    """Return a person's name as the audit stores it, or nothing if it has none that can be shown."""
+    name = unicodedata.normalize("NFC", text.strip())
+    return name if 0 < len(name) <= NAME_MAX and name.isprintable() else ""
+
+
+def log_in(request: Request, name: str, roles: Iterable[str]) -> None:
+    """Begin a new session for a person."""
+    request.session.clear()
+    request.session.update(name=name, roles=sorted(roles), id=secrets.token_urlsafe(16), since=int(time.time()))
+
+
+def _from_session(session: Mapping[str, Any]) -> Person | None:
+    if "name" not in session or time.time() - session["since"] > SESSION_S:
+        return None
+    return Person(session["name"], frozenset(map(Role, session["roles"])), session["id"])
+
+
+def _is_trusted(peer: str, proxies: Iterable[str]) -> bool:
+    try:
+        address = ipaddress.ip_address(peer)
+    except ValueError:
+        return False
+    return any(address in ipaddress.ip_network(proxy) for proxy in proxies)

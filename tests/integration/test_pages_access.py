@@ -1,0 +1,362 @@
+"""Permissions of each page, ways to log in, and requests that the pages refuse."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Iterator
+from http import HTTPStatus
+from urllib.error import HTTPError
+from urllib.parse import parse_qs, urlencode, urlsplit
+from urllib.request import HTTPRedirectHandler, Request, build_opener, urlopen
+
+import pytest
+from pydantic import SecretStr
+
+from payment_service.db import page_logins
+from payment_service.pages.guard import QUERY_LIMIT_BYTES
+from payment_service.pages.permissions import HOLDERS, Permission, Role
+from payment_service.pages.routes import ROUTES, SECTIONS
+from payment_service_demo.embedded.process import free_port
+from tests.support.eventually import eventually
+from tests.support.flows import open_flows
+from tests.support.pages import ServedPages, Visitor, serve_pages
+
+ALL = "viewer support finance operator"
+# Written out, so that a change of the table of permissions is a change here.
+EXPECTED = {
+    "GET /": ALL,
+    "GET /payments": ALL,
+    "GET /payments.csv": "finance",
+    "GET /payments/{id:uuid}": ALL,
+    "POST /payments/{id:uuid}/note": "support finance operator",
+    "GET /payments/{id:uuid}/refund": "support finance",
+    "POST /payments/{id:uuid}/refund": "support finance",
+    "GET /payments/{id:uuid}/capture": "finance",
+    "POST /payments/{id:uuid}/capture": "finance",
+    "GET /payments/{id:uuid}/cancel": "support finance",
+    "POST /payments/{id:uuid}/cancel": "support finance",
+    "GET /payments/{id:uuid}/republish": "operator",
+    "POST /payments/{id:uuid}/republish": "operator",
+    "GET /refunds": ALL,
+    "GET /refunds.csv": "finance",
+    "GET /disputes": ALL,
+    "GET /disputes.csv": "finance",
+    "GET /exports": "finance",
+    "GET /audit": "finance operator",
+    "GET /audit.csv": "finance",
+    "GET /approvals": "support finance",
+    "GET /approvals/{id:uuid}": "support finance",
+    "POST /approvals/{id:uuid}/approve": "support finance",
+    "POST /approvals/{id:uuid}/decline": "support finance",
+    "GET /attention": ALL,
+    "GET /attention/item": "support finance operator",
+    "POST /attention/retry": "operator",
+    "POST /attention/resolve": "operator",
+    "GET /health": ALL,
+    "GET /keys": "operator",
+    "POST /keys": "operator",
+    "POST /keys/{id:uuid}/revoke": "operator",
+}
+GROUPS = {"admin_groups": ("team-support:support", "team-finance:finance", "ops:payments:operator")}
+
+
+@pytest.fixture
+async def pages(database_dsn: str) -> AsyncIterator[ServedPages]:
+    """Serve the pages with the login by link."""
+    async with (
+        open_flows(database_dsn, "http://127.0.0.1:9", admin_port=8083) as flows,
+        serve_pages(flows) as served,
+    ):
+        yield served
+
+
+@pytest.fixture
+async def behind_proxy(database_dsn: str) -> AsyncIterator[ServedPages]:
+    """Serve the pages behind a proxy on this machine."""
+    settings = {"admin_port": 8083, "admin_login": ("proxy",), "trusted_proxies": ("127.0.0.1",), **GROUPS}
+    async with open_flows(database_dsn, "http://127.0.0.1:9", **settings) as flows, serve_pages(flows) as served:
+        yield served
+
+
+def test_table_of_routes_is_complete() -> None:
+    assert [f"{one.method} {one.path}" for one in ROUTES] == list(EXPECTED)
+    assert set(HOLDERS) == set(Permission)
+    assert all(f"GET {one.path}" in EXPECTED for one in SECTIONS)
+
+
+async def test_every_route_is_open_to_exactly_its_roles(pages: ServedPages) -> None:
+    payment = await pages.paid()
+    for role in Role:
+        visitor = await pages.log_in(f"{role}@shop.example", role)
+        token = (
+            (await visitor.hidden("/payments/" + str(payment), f"/payments/{payment}/note"))
+            if role is not Role.VIEWER
+            else {}
+        )
+        for route in ROUTES:
+            path = route.path.replace("{id:uuid}", str(payment))
+            answer = await (visitor.get(path) if route.method == "GET" else visitor.post(path, token))
+            allowed = role.value in EXPECTED[f"{route.method} {route.path}"].split()
+            assert (answer.status != HTTPStatus.FORBIDDEN) == allowed, (role, route, answer.status)
+            assert answer.status < 500, (role, route)
+            assert answer.headers["cache-control"] == "no-store"
+            assert "frame-ancestors 'none'" in answer.headers["content-security-policy"]
+            assert "unsafe-inline" not in answer.headers["content-security-policy"]
+
+
+async def test_navigation_leads_only_to_pages_that_open(pages: ServedPages) -> None:
+    for role in Role:
+        visitor = await pages.log_in("somebody", role)
+        text = (await visitor.get("/")).body.decode()
+        for link in set(re.findall(r'href="(/[^"#?]*)', text)):
+            assert (await visitor.get(link)).status == HTTPStatus.OK, (role, link)
+
+
+async def test_nobody_sees_a_page_without_a_login(pages: ServedPages) -> None:
+    stranger = Visitor(pages.port)
+    for route in ROUTES:
+        path = route.path.replace("{id:uuid}", "ae21913b-5b2f-5c29-8abf-153dfb1cfa87")
+        answer = await (stranger.get(path) if route.method == "GET" else stranger.post(path, {}))
+        if route.method == "GET":
+            assert answer.headers["location"].startswith("/login?next=")
+        assert answer.status == (HTTPStatus.SEE_OTHER if route.method == "GET" else HTTPStatus.UNAUTHORIZED)
+
+
+async def test_viewer_sees_no_personal_fields(pages: ServedPages) -> None:
+    payment = await pages.paid()
+    support, viewer = await pages.log_in("s", "support"), await pages.log_in("v", "viewer")
+    await support.submit(f"/payments/{payment}", f"/payments/{payment}/note", note="Called Ada Lovelace")
+
+    for path in ("/payments", f"/payments/{payment}"):
+        assert b"user-ada" in (await support.get(path)).body
+        assert b"user-ada" not in (await viewer.get(path)).body
+        assert b"Lovelace" not in (await viewer.get(path)).body
+    assert b"Lovelace" in (await support.get(f"/payments/{payment}")).body
+
+
+async def test_link_logs_in_once(pages: ServedPages) -> None:
+    async with pages.flows.pool.acquire() as connection:
+        token = await page_logins.create(connection, person="ada", roles=["viewer"])
+    first, second = Visitor(pages.port), Visitor(pages.port)
+
+    assert b"Log in as ada" in (await first.get(f"/login/link?token={token}")).body
+    answer = await first.post("/login/link", {"token": token})
+    assert answer.status == HTTPStatus.SEE_OTHER
+    assert {"httponly", "samesite=lax"} <= set(answer.headers["set-cookie"].lower().split("; "))
+    assert (await second.post("/login/link", {"token": token})).status == HTTPStatus.NOT_FOUND
+    assert (await second.get(f"/login/link?token={token}")).status == HTTPStatus.NOT_FOUND
+    assert not await pages.flows.pool.fetchval(
+        "SELECT count(*) FROM page_logins WHERE token_hash = convert_to($1, 'UTF8')", token
+    )
+
+
+async def test_expired_link_does_not_log_in(pages: ServedPages) -> None:
+    async with pages.flows.pool.acquire() as connection:
+        token = await page_logins.create(connection, person="ada", roles=["viewer"])
+        await connection.execute("UPDATE page_logins SET expires_at = now()")
+
+    assert (await Visitor(pages.port).post("/login/link", {"token": token})).status == HTTPStatus.NOT_FOUND
+
+
+async def test_edited_cookie_logs_nobody_in(pages: ServedPages) -> None:
+    visitor = await pages.log_in("v", "viewer")
+    cookie = visitor.cookies["payment_service_pages"]
+    # Not the last character: its lowest bits are not part of the signature.
+    edited = cookie[:-10] + ("A" if cookie[-10] != "A" else "B") + cookie[-9:]
+    for forged in (edited, "e30=" + cookie[4:], cookie.partition(".")[0]):
+        visitor.cookies["payment_service_pages"] = forged
+        assert (await visitor.get("/")).status == HTTPStatus.SEE_OTHER
+
+
+async def test_log_out_ends_the_session(pages: ServedPages) -> None:
+    visitor = await pages.log_in("v", "viewer")
+    assert (await visitor.post("/logout", {})).headers["location"] == "/login"
+    assert (await visitor.get("/")).status == HTTPStatus.SEE_OTHER
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"origin": "https://evil.example"},
+        {"origin": "null"},
+        {"origin": None},
+        {"sec-fetch-site": "cross-site"},
+        {"sec-fetch-site": "same-site", "origin": None},
+    ],
+)
+async def test_form_of_another_site_is_refused(pages: ServedPages, headers: dict[str, str | None]) -> None:
+    payment, visitor = await pages.paid(), await pages.log_in("s", "support")
+    path = f"/payments/{payment}/note"
+    fields = {**await visitor.hidden(f"/payments/{payment}", path), "note": "forged"}
+
+    assert (await visitor.post(path, fields, headers)).status == HTTPStatus.FORBIDDEN
+    assert ("pages:s", "note") not in await pages.audit()
+
+
+async def test_form_needs_the_token_of_its_own_session(pages: ServedPages) -> None:
+    payment, visitor = await pages.paid(), await pages.log_in("s", "support")
+    path = f"/payments/{payment}/note"
+    fields = {**await visitor.hidden(f"/payments/{payment}", path), "note": "forged"}
+    other = await pages.log_in("s", "support")
+
+    assert (await visitor.post(path, {**fields, "token": ""})).status == HTTPStatus.FORBIDDEN
+    assert (await other.post(path, fields)).status == HTTPStatus.FORBIDDEN
+    assert (await visitor.post(path, fields)).status == HTTPStatus.SEE_OTHER
+
+
+async def test_foreign_name_is_refused(pages: ServedPages) -> None:
+    visitor = await pages.log_in("v", "viewer")
+    assert (await visitor.get("/", {"host": "evil.example"})).status == HTTPStatus.MISDIRECTED_REQUEST
+
+
+async def test_long_queries_and_bodies_are_refused(pages: ServedPages) -> None:
+    payment, visitor = await pages.paid(), await pages.log_in("s", "support")
+    path = f"/payments/{payment}/note"
+    fields = await visitor.hidden(f"/payments/{payment}", path)
+
+    assert (await visitor.get("/payments?q=" + "a" * QUERY_LIMIT_BYTES)).status == HTTPStatus.REQUEST_URI_TOO_LONG
+    assert (await visitor.post(path, {**fields, "note": "a" * 20_000})).status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE
+    assert (await visitor.post(path, {**fields, "note": "a" * 501})).status == HTTPStatus.UNPROCESSABLE_ENTITY
+    many = fields | {f"more{number}": "" for number in range(30)}
+    assert (await visitor.post(path, many)).status == HTTPStatus.BAD_REQUEST
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "/payments?cursor=nonsense",
+        "/payments?status=nonsense",
+        "/payments?currency=xxx",
+        "/payments?since=yesterday",
+        "/payments?q=%00",
+        "/attention?what=nonsense",
+        "/attention/item?id=",
+        "/attention/item?id=%00",
+    ],
+)
+async def test_bad_input_gets_a_sentence(pages: ServedPages, target: str) -> None:
+    visitor = await pages.log_in("f", "finance")
+    answer = await visitor.get(target)
+    assert 400 <= answer.status < 500
+    assert b'role="alert"' in answer.body
+
+
+@pytest.mark.parametrize("path", ["https://evil.example", "//evil.example", "/\\evil.example", "javascript:alert(1)"])
+async def test_login_leads_nowhere_else(pages: ServedPages, path: str) -> None:
+    assert b"evil.example" not in (await Visitor(pages.port).get("/login?" + urlencode({"next": path}))).body
+
+
+async def test_headers_of_a_trusted_proxy_log_in(behind_proxy: ServedPages) -> None:
+    visitor = Visitor(behind_proxy.port)
+    support = {"x-forwarded-email": "ada@shop.example", "x-forwarded-groups": "all,team-support"}
+    operator = {"x-auth-request-user": "grace", "x-auth-request-groups": "ops:payments"}
+
+    assert b"ada@shop.example" in (await visitor.get("/", support)).body
+    assert (await visitor.get("/keys", support)).status == HTTPStatus.FORBIDDEN
+    assert (await visitor.get("/keys", operator)).status == HTTPStatus.OK
+    nobody = {"x-forwarded-email": "eve@shop.example", "x-forwarded-groups": "support"}
+    assert (await visitor.get("/", nobody)).status == HTTPStatus.FORBIDDEN
+    assert (await visitor.get("/", {"x-forwarded-groups": "team-support"})).status == HTTPStatus.SEE_OTHER
+
+
+async def test_headers_of_another_address_log_nobody_in(database_dsn: str) -> None:
+    settings = {"admin_port": 8083, "admin_login": ("proxy",), "trusted_proxies": ("10.0.0.7",), **GROUPS}
+    async with open_flows(database_dsn, "http://127.0.0.1:9", **settings) as flows, serve_pages(flows) as pages:
+        forged = {"x-forwarded-email": "ada@shop.example", "x-forwarded-groups": "team-support"}
+        for more in ({}, {"x-forwarded-for": "10.0.0.7"}):
+            assert (await Visitor(pages.port).get("/", {**forged, **more})).status == HTTPStatus.SEE_OTHER
+
+
+async def test_proxy_headers_mean_nothing_unless_enabled(pages: ServedPages) -> None:
+    forged = {"x-forwarded-email": "ada@shop.example", "x-forwarded-groups": "operator"}
+    assert (await Visitor(pages.port).get("/", forged)).status == HTTPStatus.SEE_OTHER
+
+
+async def test_cookie_is_secure_behind_tls(database_dsn: str) -> None:
+    settings = {"admin_port": 8083, "admin_url": "https://payments.shop.example"}
+    async with open_flows(database_dsn, "http://127.0.0.1:9", **settings) as flows, serve_pages(flows) as pages:
+        async with flows.pool.acquire() as connection:
+            token = await page_logins.create(connection, person="ada", roles=["viewer"])
+        own = {"host": "payments.shop.example", "origin": "https://payments.shop.example"}
+        answer = await Visitor(pages.port).post("/login/link", {"token": token}, own)
+        assert "secure" in answer.headers["set-cookie"].lower().split("; ")
+
+
+@pytest.fixture
+def identity_provider() -> Iterator[str]:
+    """Start an OpenID Connect provider that logs in whom the test names."""
+    port = free_port()
+    user = '{"sub": "ada", "email": "ada@shop.example", "email_verified": true, "groups": ["team-support"]}'
+    stranger = '{"sub": "eve", "email": "eve@shop.example", "groups": ["guests"]}'
+    command = [sys.executable, "-W", "ignore", "-m", "oidc_provider_mock", "--port", str(port)]
+    process = subprocess.Popen(
+        [*command, "--user-claims", user, "--user-claims", stranger],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    issuer = f"http://localhost:{port}"
+    try:
+        eventually(lambda: _answers(f"{issuer}/.well-known/openid-configuration"))
+        yield issuer
+    finally:
+        process.kill()
+        process.wait()
+
+
+def _answers(url: str) -> bool:
+    try:
+        return bool(urlopen(url, timeout=2).status == HTTPStatus.OK)  # noqa: S310 - our own provider
+    except OSError:
+        return False
+
+
+def _consent(url: str, subject: str) -> str:
+    """Log in at the provider as a person, and return the target of its redirect."""
+    request = Request(url, data=urlencode({"sub": subject}).encode(), method="POST")  # noqa: S310 - our own provider
+    try:
+        build_opener(_NoRedirect).open(request, timeout=5)
+    except HTTPError as error:
+        return str(error.headers["location"])
+    raise AssertionError("the provider did not redirect")
+
+
+class _NoRedirect(HTTPRedirectHandler):
+    """Follows no redirect: the caller gets it as an HTTPError."""
+
+    def redirect_request(self, *_arguments: object) -> None:
+        """Return nothing, so that the redirect is not followed."""
+
+
+async def test_identity_provider_logs_in_with_pkce(database_dsn: str, identity_provider: str) -> None:
+    settings = {
+        "admin_port": 8083,
+        "admin_login": ("oidc",),
+        "admin_oidc_issuer": identity_provider,
+        "admin_oidc_client_id": "payment-service",
+        "admin_oidc_client_secret": SecretStr("known to the provider"),
+        **GROUPS,
+    }
+    async with open_flows(database_dsn, "http://127.0.0.1:9", **settings) as flows, serve_pages(flows) as pages:
+        visitor = Visitor(pages.port)
+        begun = await visitor.get("/login/oidc?next=/payments")
+        asked = parse_qs(urlsplit(begun.headers["location"]).query)
+        assert asked["code_challenge_method"] == ["S256"]
+        assert all(asked[name] for name in ("code_challenge", "state", "nonce"))
+        assert asked["redirect_uri"] == ["http://localhost:8083/login/oidc/callback"]
+        back = urlsplit(_consent(begun.headers["location"], "ada"))
+        callback = f"{back.path}?{back.query}"
+
+        assert (await Visitor(pages.port).get(callback)).status == HTTPStatus.FORBIDDEN, "an answer for another browser"
+        answer = await visitor.get(callback)
+        assert (answer.status, answer.headers["location"]) == (HTTPStatus.SEE_OTHER, "/payments")
+        assert b"ada@shop.example" in (await visitor.get("/")).body
+        assert (await visitor.get(callback)).status == HTTPStatus.FORBIDDEN, "an answer that was used"
+
+        stranger = Visitor(pages.port)
+        begun = await stranger.get("/login/oidc")
+        back = urlsplit(_consent(begun.headers["location"], "eve"))
+        answer = await stranger.get(f"{back.path}?{back.query}")
+        assert answer.status == HTTPStatus.FORBIDDEN
+        assert b"You are in no group" in answer.body
