@@ -9,6 +9,8 @@ from uuid import UUID
 
 from payment_service_client.calls import Call, get, path, post
 from payment_service_client.models import (
+    AuditEntry,
+    AuditEntryPage,
     Checkout,
     Dispute,
     DisputePage,
@@ -21,10 +23,10 @@ from payment_service_client.models import (
     ReconciliationPage,
     Refund,
     RefundPage,
-    TimelineEntry,
-    TimelineEntryPage,
+    SearchResult,
 )
 from payment_service_client.pages import AsyncPages
+from payment_service_client.timeline import TimelineEntry, TimelineEntryPage
 
 
 class AsyncApi:
@@ -34,34 +36,34 @@ class AsyncApi:
         raise NotImplementedError
 
     async def read_payment(self, payment_id: UUID | str) -> PaymentDetail:
-        """Read a payment. Return the payment with its refunds and disputes, from one snapshot. The key needs the scope `read` or `admin`."""
+        """Read a payment. Return the payment with its attempts, refunds and disputes, from one snapshot. The key needs the scope `read` or `admin`."""
         return cast("PaymentDetail", await self._send(get(path("/v1/payments/{payment_id}", payment_id=payment_id))))
 
     def list_payments(
         self,
         *,
-        order_id: str | None = None,
-        user_id: str | None = None,
-        status: str | None = None,
-        currency: str | None = None,
         created_from: datetime | None = None,
         created_to: datetime | None = None,
         limit: int | None = None,
         cursor: str | None = None,
+        order_id: str | None = None,
+        user_id: str | None = None,
+        status: str | None = None,
+        currency: str | None = None,
     ) -> AsyncPages[PaymentPage, Payment]:
         """List payments, newest first. Return the payments that match all given filters. Payments created while you read the list do not change its pages. The key needs the scope `read` or `admin`."""
         return AsyncPages(
             self._send,
             get(
                 "/v1/payments",
-                order_id=order_id,
-                user_id=user_id,
-                status=status,
-                currency=currency,
                 created_from=created_from,
                 created_to=created_to,
                 limit=limit,
                 cursor=cursor,
+                order_id=order_id,
+                user_id=user_id,
+                status=status,
+                currency=currency,
             ),
         )
 
@@ -130,6 +132,82 @@ class AsyncApi:
     async def read_refund(self, refund_id: UUID | str) -> Refund:
         """Read a refund. Return the refund in its current state. The key needs the scope `read` or `admin`."""
         return cast("Refund", await self._send(get(path("/v1/refunds/{refund_id}", refund_id=refund_id))))
+
+    def list_refunds(
+        self,
+        *,
+        created_from: datetime | None = None,
+        created_to: datetime | None = None,
+        limit: int | None = None,
+        cursor: str | None = None,
+        status: str | None = None,
+    ) -> AsyncPages[RefundPage, Refund]:
+        """List refunds, newest first. The key needs the scope `read` or `admin`."""
+        return AsyncPages(
+            self._send,
+            get(
+                "/v1/refunds",
+                created_from=created_from,
+                created_to=created_to,
+                limit=limit,
+                cursor=cursor,
+                status=status,
+            ),
+        )
+
+    def list_disputes(
+        self,
+        *,
+        created_from: datetime | None = None,
+        created_to: datetime | None = None,
+        limit: int | None = None,
+        cursor: str | None = None,
+        status: str | None = None,
+        to_answer: str | None = None,
+    ) -> AsyncPages[DisputePage, Dispute]:
+        """List disputes, newest first, or those to answer by deadline. The key needs the scope `read` or `admin`."""
+        return AsyncPages(
+            self._send,
+            get(
+                "/v1/disputes",
+                created_from=created_from,
+                created_to=created_to,
+                limit=limit,
+                cursor=cursor,
+                status=status,
+                to_answer=to_answer,
+            ),
+        )
+
+    def list_audit(
+        self,
+        *,
+        created_from: datetime | None = None,
+        created_to: datetime | None = None,
+        limit: int | None = None,
+        cursor: str | None = None,
+        client: str | None = None,
+        action: str | None = None,
+        payment_id: str | None = None,
+    ) -> AsyncPages[AuditEntryPage, AuditEntry]:
+        """List the changes that people and keys requested, newest first. The key needs the scope `admin`."""
+        return AsyncPages(
+            self._send,
+            get(
+                "/v1/audit",
+                created_from=created_from,
+                created_to=created_to,
+                limit=limit,
+                cursor=cursor,
+                client=client,
+                action=action,
+                payment_id=payment_id,
+            ),
+        )
+
+    async def search_payments(self, *, text: str, limit: int | None = None) -> SearchResult:
+        """Find payments by an id, a reference, a user, or a card with its amount. Search for an order, a payment, a refund, a dispute, an event, an id of the provider (`pi_…`, `ch_…`, `re_…`, `du_…`, `evt_…`), a bank reference, a user, or the last four digits of a card and the amount: `4242 19.90 eur`. The key needs the scope `read` or `admin`."""
+        return cast("SearchResult", await self._send(get("/v1/search", text=text, limit=limit)))
 
     def list_reconciliations(
         self, *, limit: int | None = None, cursor: str | None = None

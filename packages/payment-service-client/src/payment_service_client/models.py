@@ -2,37 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, TypedDict, Union
+from typing import Any, Literal, TypedDict
 
 
-class AttemptEntry(TypedDict):
-    """An attempt that ended at `at`. The last ten of each operation are kept; a missing number has no recorded result."""
+class AuditEntry(TypedDict):
+    """A change that a person or an API key requested and the service accepted."""
 
-    at: str  # Time of the entry, by the database's clock.
-    kind: Literal["attempt"]  # The kind of this entry. New kinds may be added.
-    operation_id: str  # Id of the operation.
-    operation: str  # create, capture, cancel, refund, retrieve.
-    attempt: int  # Number of this attempt of the operation, from 1.
-    idempotency_key: str | None  # Null: the attempt only read the outcome of earlier ones.
-    sent_at: str | None  # Null: the attempt only read.
-    outcome: str  # The outcome of the attempt.
-    code: str  # The provider's error code, or ours; empty if none.
-    provider_request_id: str  # Empty if the provider did not answer.
-    text: str  # The entry in one sentence. The text may change.
-
-
-class CancellationEntry(TypedDict):
-    """A cancellation of the order by the shop. Its record may precede the order's."""
-
-    at: str  # Time of the entry, by the database's clock.
-    kind: Literal["cancellation"]  # The kind of this entry. New kinds may be added.
-    reason: str  # The shop's reason; empty if none.
-    outcome: str | None  # canceled, refunded, refund_failed, too_late or nothing_paid; null: not decided yet.
-    finished_at: str | None  # Time when it ended; null: not yet.
-    topic: str  # Topic of the record.
-    partition: int  # Partition of the record.
-    offset: int  # Offset of the record.
-    text: str  # The entry in one sentence. The text may change.
+    id: int  # Number of the entry.
+    at: str  # Time of the change.
+    client: str  # Client of the API key, or `cli:` and the name of the person.
+    key_id: str | None  # The API key; null for the command line.
+    address: str  # Network address; for the command line its host.
+    action: str  # The requested change.
+    payment_id: str | None  # Id of the payment; null: about none.
+    why: str  # The requester's reason; empty if none was given.
+    detail: dict[str, Any]  # The request, with the caller's Idempotency-Key as `key`.
 
 
 class Checkout(TypedDict):
@@ -54,6 +38,7 @@ class Dispute(TypedDict):
 
     id: str  # Id of the dispute.
     payment_id: str  # Id of the payment.
+    order_id: str  # Id of the order in the shop.
     status: str
     amount: str  # Decimal text with exactly the currency's number of decimals.
     currency: str  # ISO 4217, lower case. It is the account's currency and may differ from the payment's.
@@ -65,72 +50,10 @@ class Dispute(TypedDict):
     updated_at: str  # Time of the last change.
 
 
-class DisputeEntry(TypedDict):
-    """A dispute, received at `at`, in its current state."""
-
-    at: str  # Time of the entry, by the database's clock.
-    kind: Literal["dispute"]  # The kind of this entry. New kinds may be added.
-    dispute_id: str  # Id of the dispute.
-    amount: str  # Decimal text with exactly the currency's number of decimals.
-    currency: str  # ISO 4217, lower case.
-    status: str  # Status of the dispute, as in `Dispute`.
-    reason: str  # The provider's reason code.
-    evidence_due_by: str | None  # Deadline for evidence; null if none is accepted.
-    provider_dispute_id: str  # The provider's id of the dispute.
-    updated_at: str  # Time of the last change.
-    text: str  # The entry in one sentence. The text may change.
-
-
-class OperationEntry(TypedDict):
-    """A call to the provider, queued at `at`, in its current state."""
-
-    at: str  # Time of the entry, by the database's clock.
-    kind: Literal["operation"]  # The kind of this entry. New kinds may be added.
-    operation_id: str  # Id of the operation.
-    operation: str  # create, capture, cancel, refund, retrieve.
-    cause: str  # The reason for the call.
-    state: str  # due, claimed, done, refused, parked.
-    attempts: int  # Number of attempts.
-    idempotency_key: str | None  # The idempotency key at the provider; null for a read.
-    outcome: str  # Of the last attempt; empty before it has ended.
-    code: str  # The provider's error code, or ours; empty if none.
-    detail: str  # More about the outcome; empty if nothing is known.
-    provider_request_id: str  # The provider's id of the last request that it answered.
-    due_at: str | None  # Time of the next attempt; null unless due.
-    finished_at: str | None  # Time when it ended; null: not yet.
-    text: str  # The entry in one sentence. The text may change.
-
-
-class OrderEntry(TypedDict):
-    """The order record that created the payment."""
-
-    at: str  # Time of the entry, by the database's clock.
-    kind: Literal["order"]  # The kind of this entry. New kinds may be added.
-    order_id: str  # Id of the order in the shop.
-    payment_attempt: int  # 1; 2 or more if reopened after the previous payment ended unpaid.
-    amount: str  # Decimal text with exactly the currency's number of decimals.
-    currency: str  # ISO 4217, lower case.
-    topic: str  # Topic of the record.
-    partition: int  # Partition of the record.
-    offset: int  # Offset of the record.
-    text: str  # The entry in one sentence. The text may change.
-
-
-class TimelineEntryPage(TypedDict):
+class AuditEntryPage(TypedDict):
     """A page of a list."""
 
-    data: list[
-        OrderEntry
-        | CancellationEntry
-        | RequestEntry
-        | OperationEntry
-        | AttemptEntry
-        | WebhookEntry
-        | TransitionEntry
-        | RefundEntry
-        | DisputeEntry
-        | RecordEntry
-    ]
+    data: list[AuditEntry]  # The entries of this page.
     has_more: bool  # True if another page follows.
     next_cursor: str | None  # Send it as `cursor`, with the same filters, to get the next page; null on the last page.
 
@@ -194,6 +117,10 @@ class Payment(TypedDict):
     currency: str  # ISO 4217, lower case.
     provider: str  # The provider's name, one of `PROVIDERS`.
     provider_payment_id: str | None  # The provider's id; null until it has one.
+    metadata: dict[str, str]  # Names and values of the shop, from the order.
+    payment_method_id: str | None  # The provider's id of the method that paid; null until then.
+    payment_method: PaymentMethod | None
+    receipt_url: str | None  # The provider's receipt page for the customer; null if none is known.
     capture_method: str  # automatic: captured when paid. manual: authorized when paid, and captured on request.
     capture_before: str | None  # The authorization ends at this time: capture before it.
     expires_at: str | None  # An unpaid payment is canceled at this time; null: never.
@@ -201,8 +128,22 @@ class Payment(TypedDict):
     updated_at: str  # Time of the last change.
 
 
+class PaymentAttempt(TypedDict):
+    """An attempt of the customer to pay, as the provider reported it."""
+
+    provider_charge_id: str | None  # The provider's id of the charge; null if none was made.
+    status: str  # pending (a bank has not decided), declined, succeeded (captured or authorized).
+    amount: str  # Decimal text with exactly the currency's number of decimals.
+    currency: str  # ISO 4217, lower case.
+    decline_code: str | None  # The provider's decline code, else its error code; null: not declined.
+    decline_reason: str | None  # One sentence for the customer.
+    payment_method: PaymentMethod  # The method that the customer used.
+    receipt_url: str | None  # The provider's receipt page for the customer; null if none is known.
+    occurred_at: str  # Time at the provider.
+
+
 class PaymentDetail(TypedDict):
-    """A payment with the first page of its refunds and of its disputes, newest first."""
+    """A payment with its attempts, and the first page of its refunds and of its disputes, newest first."""
 
     id: str  # Id of the payment.
     order_id: str  # Id of the order in the shop.
@@ -214,11 +155,16 @@ class PaymentDetail(TypedDict):
     currency: str  # ISO 4217, lower case.
     provider: str  # The provider's name, one of `PROVIDERS`.
     provider_payment_id: str | None  # The provider's id; null until it has one.
+    metadata: dict[str, str]  # Names and values of the shop, from the order.
+    payment_method_id: str | None  # The provider's id of the method that paid; null until then.
+    payment_method: PaymentMethod | None
+    receipt_url: str | None  # The provider's receipt page for the customer; null if none is known.
     capture_method: str  # automatic: captured when paid. manual: authorized when paid, and captured on request.
     capture_before: str | None  # The authorization ends at this time: capture before it.
     expires_at: str | None  # An unpaid payment is canceled at this time; null: never.
     created_at: str  # Time when the service stored it.
     updated_at: str  # Time of the last change.
+    attempts: list[PaymentAttempt]  # Attempts of the customer to pay, newest first, at most 100.
     refunds: RefundPage  # More: `/v1/payments/{id}/refunds`.
     disputes: DisputePage  # More: `/v1/payments/{id}/disputes`.
 
@@ -233,6 +179,18 @@ class PaymentEvent(TypedDict):
     result: str | None  # The result of applying it, or why it waits.
     occurred_at: str  # Time at the provider.
     created_at: str  # Time when the service stored it.
+
+
+class PaymentMethod(TypedDict):
+    """The method of an attempt to pay. A card shows its last four digits only."""
+
+    id: str | None  # The provider's id; null if unknown.
+    type: str | None  # The provider's word; null if unknown.
+    brand: str | None  # Of a card; null for another method.
+    last4: str | None  # Of a card or an account.
+    funding: str | None  # credit, debit, prepaid or unknown.
+    country: str | None  # Of the issuer, ISO 3166-1.
+    wallet: str | None  # The wallet that held the card; null: none.
 
 
 class Reconciliation(TypedDict):
@@ -251,33 +209,19 @@ class Reconciliation(TypedDict):
     finished_at: str | None  # Null while it runs.
 
 
-class RecordEntry(TypedDict):
-    """A Kafka record, published at `at`, or written then and not published yet. A repeated publication is a separate entry. Entries are kept for a week or two."""
-
-    at: str  # Time of the entry, by the database's clock.
-    kind: Literal["record"]  # The kind of this entry. New kinds may be added.
-    topic: str  # Topic of the record.
-    sequence: int  # `ce_sequence` of the record.
-    ce_id: str  # `ce_id` of the record.
-    written_at: str  # Time when it was written into the outbox.
-    published_at: str | None  # Null: not published, or published before offsets were stored.
-    partition: int | None  # Partition of the record; null as `published_at`.
-    offset: int | None  # Offset of the record; null as `published_at`.
-    waiting: bool  # True while it waits to be published.
-    parked_reason: str  # Why it is parked; empty if it is not.
-    text: str  # The entry in one sentence. The text may change.
-
-
 class Refund(TypedDict):
     """A refund, completed or in progress."""
 
     id: str  # Id of the refund.
     payment_id: str  # Id of the payment.
+    order_id: str  # Id of the order in the shop.
     status: str  # pending, requires_action, succeeded (may still fail, up to 30 days later), failed, canceled.
     amount: str  # Decimal text with exactly the currency's number of decimals.
     currency: str  # ISO 4217, lower case.
     reason: str  # The reason given in the request; empty if none.
     failure_code: str  # The provider's failure code; empty if it did not fail.
+    bank_reference: str | None
+    expected_at: str | None
     external: bool  # True: created at the provider, not by this service as far as it is known.
     provider: str  # The provider's name, one of `PROVIDERS`.
     provider_refund_id: str | None  # The provider's id; null until it has one.
@@ -286,63 +230,19 @@ class Refund(TypedDict):
     updated_at: str  # Time of the last change.
 
 
-class RefundEntry(TypedDict):
-    """A refund, created at `at`, in its current state."""
+class SearchHit(TypedDict):
+    """A payment that a search found."""
 
-    at: str  # Time of the entry, by the database's clock.
-    kind: Literal["refund"]  # The kind of this entry. New kinds may be added.
-    refund_id: str  # Id of the refund.
-    amount: str  # Decimal text with exactly the currency's number of decimals.
-    currency: str  # ISO 4217, lower case.
-    status: str  # Status of the refund, as in `Refund`.
-    reason: str  # The reason given in the request; empty if none.
-    failure_code: str  # The provider's failure code; empty if it did not fail.
-    external: bool  # True: created at the provider, not by this service.
-    client: str | None  # Client that requested it; null if it was created at the provider.
-    provider_refund_id: str | None  # The provider's id of the refund; null until it has one.
-    updated_at: str  # Time of the last change.
-    text: str  # The entry in one sentence. The text may change.
+    matched: str  # What has the text: order, payment, refund, dispute, charge, event, bank_reference, user or card.
+    name: str  # The id or reference that matched.
+    payment: Payment  # The payment.
 
 
-class RequestEntry(TypedDict):
-    """A change that a caller requested and the service accepted."""
+class SearchResult(TypedDict):
+    """The payments that a search found, at most 100."""
 
-    at: str  # Time of the entry, by the database's clock.
-    kind: Literal["request"]  # The kind of this entry. New kinds may be added.
-    action: str  # refund, capture, cancel, open_payment, or a command of an operator.
-    client: str  # Client of the API key, or `cli:` and an account name.
-    key_id: str | None  # The API key; null for the command line.
-    address: str  # Network address; empty for the command line.
-    asked: dict[str, Any]  # The request, with the caller's Idempotency-Key as `key`.
-    text: str  # The entry in one sentence. The text may change.
-
-
-class TransitionEntry(TypedDict):
-    """A change of the payment, its refunds or disputes, and the topic of its event."""
-
-    at: str  # Time of the entry, by the database's clock.
-    kind: Literal["transition"]  # The kind of this entry. New kinds may be added.
-    from_status: str  # Status of the payment before.
-    to_status: str  # Status of the payment after; the same if only its refunds or disputes changed.
-    cause: str  # The provider's object and its state.
-    published_topic: str | None  # Topic of the published event; null if none is published.
-    sequence: int | None  # `ce_sequence` of the record; null if none is published.
-    occurred_at: str | None  # Time at the provider.
-    text: str  # The entry in one sentence. The text may change.
-
-
-class WebhookEntry(TypedDict):
-    """A provider event, received at `at`."""
-
-    at: str  # Time of the entry, by the database's clock.
-    kind: Literal["webhook"]  # The kind of this entry. New kinds may be added.
-    provider_event_id: str  # The provider's id of the event.
-    type: str  # The provider's type of the event.
-    result: str  # The result of applying it, or why it waits; empty before that.
-    parked_reason: str  # Why it is parked; empty if it is not.
-    occurred_at: str  # Time at the provider.
-    processed_at: str | None  # Time when it was applied or found to change nothing; null: not yet.
-    text: str  # The entry in one sentence. The text may change.
+    data: list[SearchHit]  # The payments, newest first.
+    has_more: bool  # True: more payments match. List them by a filter, or search for more of the text.
 
 
 class BankTransferPay(TypedDict):
@@ -361,17 +261,3 @@ class StripePay(TypedDict):
     publishable_key: str  # Empty if STRIPE_PUBLISHABLE_KEY is not set.
     client_secret: str  # For the paying customer only. Do not store it, log it or put it into a URL.
     method_types: list[str]  # Payment methods that the customer can choose, as Stripe names them.
-
-
-TimelineEntry = Union[
-    OrderEntry,
-    CancellationEntry,
-    RequestEntry,
-    OperationEntry,
-    AttemptEntry,
-    WebhookEntry,
-    TransitionEntry,
-    RefundEntry,
-    DisputeEntry,
-    RecordEntry,
-]
