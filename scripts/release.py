@@ -38,6 +38,9 @@ def main() -> int:
         return code
     if git("status", "--porcelain"):
         say("the working copy has changes; they are not part of HEAD, which is built")
+    if (ROOT / "scripts" / "build-site").exists():
+        # Before the exports need it: a program that is installed through their link to .venv would keep their paths.
+        run(sys.executable, "-m", "scripts.install", "site", cwd=ROOT)
     with tempfile.TemporaryDirectory(prefix="release-") as folder:
         first, second = (build(Path(folder, name)) for name in ("once", "again-under-another-path"))
         if differing := differences(first, second):

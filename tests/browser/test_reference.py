@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 pytestmark = [
     pytest.mark.browser,
+    pytest.mark.timeout(120),
     pytest.mark.skipif(
         not docs.BUNDLE.exists(), reason="scripts/fetch-reference could not bring the bundle (needs npm)"
     ),

@@ -11,6 +11,6 @@ Scalar.createApiReference("#reference", {
   hideClientButton: true,
   hideTestRequestButton: true,
   showDeveloperTools: "never",
-  // Scalar's third text color is too faint to read (WCAG 1.4.3).
-  customCss: ".light-mode { --scalar-color-3: #636363 } .dark-mode { --scalar-color-3: #9a9a9a }",
+  // Two of its colors are too faint to read (WCAG 1.4.3).
+  customCss: ".light-mode { --scalar-color-3: #636363; --scalar-color-green: #00754a } .dark-mode { --scalar-color-3: #9a9a9a }",
 });
