@@ -128,16 +128,38 @@ def loose(kind: str) -> str:
     return "str" if kind.startswith("Literal") else kind.replace("dict[", "Mapping[")
 
 
-def models(document: Schema) -> str:
-    """Return the text of `models.py`."""
+def models(document: Schema, module: str) -> str:
+    """Return the text of `models.py` or `timeline.py`."""
     schemas = document["components"]["schemas"]
     roots: list[Schema] = [{"$ref": f"#/components/schemas/{found.answer}"} for found in operations(document)]
     names = [name for name in schemas if name in reached(roots, schemas)]
-    parts = [HEAD.format("The objects of the API"), "from typing import Any, Literal, TypedDict, Union\n"]
-    parts += [model(name, schemas[name]) for name in names]
-    unions = [item_of(name, schemas[name]) for name in names if name.endswith("Page")]
-    parts += [f"\n\n{name} = Union[{of.replace(' | ', ', ')}]\n" for name, of in unions if name != of]
+    about = "The objects of the API" if module == "models" else "The entries of a payment's timeline"
+    parts = [HEAD.format(about), "from typing import Any, Literal, TypedDict, Union\n"]
+    if module == "timeline":
+        parts += imports({name for name in names if module_of(name, schemas) == "models"}, schemas)
+    parts += [model(name, schemas[name]) for name in names if module_of(name, schemas) == module]
+    parts += [f"\n\n{name} = Union[{', '.join(of)}]\n" for name, of in unions(schemas).items() if module == "timeline"]
     return "".join(parts)
+
+
+def unions(schemas: Schema) -> dict[str, list[str]]:
+    """Return the types of the items of each list that has several, by their common name."""
+    found = dict(item_of(name, page) for name, page in schemas.items() if name.endswith("Page"))
+    return {name: of.split(" | ") for name, of in found.items() if name != of}
+
+
+def module_of(name: str, schemas: Schema) -> str:
+    """Return the module of an object. The many entries of the timeline have one of their own."""
+    return (
+        "timeline" if any(name in (union, f"{union}Page", *of) for union, of in unions(schemas).items()) else "models"
+    )
+
+
+def imports(names: set[str], schemas: Schema) -> Iterator[str]:
+    """Yield the lines that import objects."""
+    for module in ("models", "timeline"):
+        if found := sorted(name for name in names if module_of(name, schemas) == module):
+            yield f"from payment_service_client.{module} import {', '.join(found)}\n"
 
 
 def model(name: str, schema: Schema) -> str:
@@ -181,7 +203,7 @@ def api(document: Schema, *, asynchronous: bool) -> str:
             HEAD.format(f"The calls of the {'async' if asynchronous else 'sync'} client"),
             "from collections.abc import Mapping\nfrom datetime import datetime\nfrom typing import Any, cast\n",
             "from uuid import UUID\n\nfrom payment_service_client.calls import Call, get, path, post\n",
-            f"from payment_service_client.models import {', '.join(sorted(used))}\n",
+            *imports(used, document["components"]["schemas"]),
             f"from payment_service_client.pages import {pages}\n\n\n",
             f'class {prefix}Api:\n    """Each method is an operation of the API."""\n\n',
             f"    {start}def _send(self, call: Call) -> Any:\n        raise NotImplementedError\n\n",
@@ -191,17 +213,31 @@ def api(document: Schema, *, asynchronous: bool) -> str:
 
 
 def formatted(text: str) -> str:
-    """Format Python source as `make fmt` does."""
-    ruff = Path(sys.executable).with_name("ruff")
-    command = [str(ruff), "format", "--quiet", "--stdin-filename", str(PACKAGE / "generated.py"), "-"]
-    return subprocess.run(command, input=text, capture_output=True, text=True, check=True, cwd=ROOT).stdout
+    """Format Python source as `make fmt` does, without the imports that it does not use."""
+    for command in (("check", "--fix", "--quiet", "--select", "F401,I"), ("format", "--quiet")):
+        text = subprocess.run(
+            [
+                str(Path(sys.executable).with_name("ruff")),
+                *command,
+                "--stdin-filename",
+                str(PACKAGE / "generated.py"),
+                "-",
+            ],
+            input=text,
+            capture_output=True,
+            text=True,
+            check=True,
+            cwd=ROOT,
+        ).stdout
+    return text
 
 
 def files() -> dict[Path, str]:
     """Return the text of each generated file."""
     document = json.loads((ROOT / "openapi.json").read_text())
     texts = {
-        "models.py": models(document),
+        "models.py": models(document, "models"),
+        "timeline.py": models(document, "timeline"),
         "sync_api.py": api(document, asynchronous=False),
         "async_api.py": api(document, asynchronous=True),
     }

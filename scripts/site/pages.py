@@ -16,7 +16,7 @@ PARTS: Final[Mapping[str, Mapping[str, Sequence[str]]]] = {
     "How-to guides": {
         "In a shop": ["docs/taking-payments.md", "docs/consuming.md", "docs/examples/order-service/README.md", "docs/sandbox.md"],
         "Run it": ["docs/installing.md", "docs/deployment.md", "deploy/helm/payment-service/README.md"],
-        "Operate it": ["docs/operating.md", "docs/troubleshooting.md", "docs/runbook.md", "docs/upgrading.md"],
+        "Operate it": ["docs/operating.md", "docs/pages.md", "docs/troubleshooting.md", "docs/runbook.md", "docs/upgrading.md"],
         "Change it": ["CONTRIBUTING.md", "docs/providers.md", "docs/releasing.md"],
     },
     "Reference": {

@@ -1,6 +1,6 @@
 """Typed clients of the HTTP API of payment-service.
 
-`client.py` has the two clients, `sync_api.py` and `async_api.py` their calls, `models.py` the objects, `errors.py` the
+`client.py` has the two clients, `sync_api.py` and `async_api.py` their calls, `models.py` and `timeline.py` the objects, `errors.py` the
 exceptions. Apart from the standard library, it imports httpx alone.
 """
 

@@ -2,23 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, TypedDict, Union
-
-
-class AttemptEntry(TypedDict):
-    """An attempt that ended at `at`. The last ten of each operation are kept; a missing number has no recorded result."""
-
-    at: str  # Time of the entry, by the database's clock.
-    kind: Literal["attempt"]  # The kind of this entry. New kinds may be added.
-    operation_id: str  # Id of the operation.
-    operation: str  # create, capture, cancel, refund, retrieve.
-    attempt: int  # Number of this attempt of the operation, from 1.
-    idempotency_key: str | None  # Null: the attempt only read the outcome of earlier ones.
-    sent_at: str | None  # Null: the attempt only read.
-    outcome: str  # The outcome of the attempt.
-    code: str  # The provider's error code, or ours; empty if none.
-    provider_request_id: str  # Empty if the provider did not answer.
-    text: str  # The entry in one sentence. The text may change.
+from typing import Any, Literal, TypedDict
 
 
 class AuditEntry(TypedDict):
@@ -33,20 +17,6 @@ class AuditEntry(TypedDict):
     payment_id: str | None  # Id of the payment; null: about none.
     why: str  # The requester's reason; empty if none was given.
     detail: dict[str, Any]  # The request, with the caller's Idempotency-Key as `key`.
-
-
-class CancellationEntry(TypedDict):
-    """A cancellation of the order by the shop. Its record may precede the order's."""
-
-    at: str  # Time of the entry, by the database's clock.
-    kind: Literal["cancellation"]  # The kind of this entry. New kinds may be added.
-    reason: str  # The shop's reason; empty if none.
-    outcome: str | None  # canceled, refunded, refund_failed, too_late or nothing_paid; null: not decided yet.
-    finished_at: str | None  # Time when it ended; null: not yet.
-    topic: str  # Topic of the record.
-    partition: int  # Partition of the record.
-    offset: int  # Offset of the record.
-    text: str  # The entry in one sentence. The text may change.
 
 
 class Checkout(TypedDict):
@@ -78,77 +48,6 @@ class Dispute(TypedDict):
     provider_dispute_id: str  # The provider's id of the dispute.
     created_at: str  # Time when the service stored it.
     updated_at: str  # Time of the last change.
-
-
-class DisputeEntry(TypedDict):
-    """A dispute, received at `at`, in its current state."""
-
-    at: str  # Time of the entry, by the database's clock.
-    kind: Literal["dispute"]  # The kind of this entry. New kinds may be added.
-    dispute_id: str  # Id of the dispute.
-    amount: str  # Decimal text with exactly the currency's number of decimals.
-    currency: str  # ISO 4217, lower case.
-    status: str  # Status of the dispute, as in `Dispute`.
-    reason: str  # The provider's reason code.
-    evidence_due_by: str | None  # Deadline for evidence; null if none is accepted.
-    provider_dispute_id: str  # The provider's id of the dispute.
-    updated_at: str  # Time of the last change.
-    text: str  # The entry in one sentence. The text may change.
-
-
-class OperationEntry(TypedDict):
-    """A call to the provider, queued at `at`, in its current state."""
-
-    at: str  # Time of the entry, by the database's clock.
-    kind: Literal["operation"]  # The kind of this entry. New kinds may be added.
-    operation_id: str  # Id of the operation.
-    operation: str  # create, capture, cancel, refund, retrieve.
-    cause: str  # The reason for the call.
-    state: str  # due, claimed, done, refused, parked.
-    attempts: int  # Number of attempts.
-    idempotency_key: str | None  # The idempotency key at the provider; null for a read.
-    outcome: str  # Of the last attempt; empty before it has ended.
-    code: str  # The provider's error code, or ours; empty if none.
-    detail: str  # More about the outcome; empty if nothing is known.
-    provider_request_id: str  # The provider's id of the last request that it answered.
-    due_at: str | None  # Time of the next attempt; null unless due.
-    finished_at: str | None  # Time when it ended; null: not yet.
-    text: str  # The entry in one sentence. The text may change.
-
-
-class OrderEntry(TypedDict):
-    """The order record that created the payment."""
-
-    at: str  # Time of the entry, by the database's clock.
-    kind: Literal["order"]  # The kind of this entry. New kinds may be added.
-    order_id: str  # Id of the order in the shop.
-    payment_attempt: int  # 1; 2 or more if reopened after the previous payment ended unpaid.
-    amount: str  # Decimal text with exactly the currency's number of decimals.
-    currency: str  # ISO 4217, lower case.
-    topic: str  # Topic of the record.
-    partition: int  # Partition of the record.
-    offset: int  # Offset of the record.
-    text: str  # The entry in one sentence. The text may change.
-
-
-class TimelineEntryPage(TypedDict):
-    """A page of a list."""
-
-    data: list[
-        OrderEntry
-        | CancellationEntry
-        | RequestEntry
-        | OperationEntry
-        | AttemptEntry
-        | WebhookEntry
-        | PaymentAttemptEntry
-        | TransitionEntry
-        | RefundEntry
-        | DisputeEntry
-        | RecordEntry
-    ]
-    has_more: bool  # True if another page follows.
-    next_cursor: str | None  # Send it as `cursor`, with the same filters, to get the next page; null on the last page.
 
 
 class AuditEntryPage(TypedDict):
@@ -243,23 +142,6 @@ class PaymentAttempt(TypedDict):
     occurred_at: str  # Time at the provider.
 
 
-class PaymentAttemptEntry(TypedDict):
-    """An attempt of the customer to pay, reported at `at`, in its current state."""
-
-    at: str  # Time of the entry, by the database's clock.
-    kind: Literal["payment_attempt"]  # The kind of this entry. New kinds may be added.
-    provider_charge_id: str | None  # The provider's id of the charge; null if none was made.
-    status: str  # pending, declined or succeeded.
-    amount: str  # Decimal text with exactly the currency's number of decimals.
-    currency: str  # ISO 4217, lower case.
-    decline_code: str | None  # The provider's decline code, else its error code; null: not declined.
-    decline_reason: str | None  # One sentence for the customer.
-    payment_method: PaymentMethod  # The method that the customer used.
-    receipt_url: str | None  # The provider's receipt page for the customer; null if none is known.
-    occurred_at: str  # Time at the provider.
-    text: str  # The entry in one sentence. The text may change.
-
-
 class PaymentDetail(TypedDict):
     """A payment with its attempts, and the first page of its refunds and of its disputes, newest first."""
 
@@ -327,23 +209,6 @@ class Reconciliation(TypedDict):
     finished_at: str | None  # Null while it runs.
 
 
-class RecordEntry(TypedDict):
-    """A Kafka record, published at `at`, or written then and not published yet. A repeated publication is a separate entry. Entries are kept for a week or two."""
-
-    at: str  # Time of the entry, by the database's clock.
-    kind: Literal["record"]  # The kind of this entry. New kinds may be added.
-    topic: str  # Topic of the record.
-    sequence: int  # `ce_sequence` of the record.
-    ce_id: str  # `ce_id` of the record.
-    written_at: str  # Time when it was written into the outbox.
-    published_at: str | None  # Null: not published, or published before offsets were stored.
-    partition: int | None  # Partition of the record; null as `published_at`.
-    offset: int | None  # Offset of the record; null as `published_at`.
-    waiting: bool  # True while it waits to be published.
-    parked_reason: str  # Why it is parked; empty if it is not.
-    text: str  # The entry in one sentence. The text may change.
-
-
 class Refund(TypedDict):
     """A refund, completed or in progress."""
 
@@ -365,40 +230,6 @@ class Refund(TypedDict):
     updated_at: str  # Time of the last change.
 
 
-class RefundEntry(TypedDict):
-    """A refund, created at `at`, in its current state."""
-
-    at: str  # Time of the entry, by the database's clock.
-    kind: Literal["refund"]  # The kind of this entry. New kinds may be added.
-    refund_id: str  # Id of the refund.
-    amount: str  # Decimal text with exactly the currency's number of decimals.
-    currency: str  # ISO 4217, lower case.
-    status: str  # Status of the refund, as in `Refund`.
-    reason: str  # The reason given in the request; empty if none.
-    failure_code: str  # The provider's failure code; empty if it did not fail.
-    bank_reference: str | None
-    expected_at: str | None  # The customer has the money by this time; null: not known.
-    external: bool  # True: created at the provider, not by this service.
-    client: str | None  # Client that requested it; null if it was created at the provider.
-    provider_refund_id: str | None  # The provider's id of the refund; null until it has one.
-    updated_at: str  # Time of the last change.
-    text: str  # The entry in one sentence. The text may change.
-
-
-class RequestEntry(TypedDict):
-    """A change that a caller requested and the service accepted."""
-
-    at: str  # Time of the entry, by the database's clock.
-    kind: Literal["request"]  # The kind of this entry. New kinds may be added.
-    action: str  # refund, capture, cancel, open_payment, or a command of an operator.
-    client: str  # Client of the API key, or `cli:` and the name of the person.
-    key_id: str | None  # The API key; null for the command line.
-    address: str  # Network address; for the command line its host.
-    why: str  # The requester's reason; empty if none was given.
-    asked: dict[str, Any]  # The request, with the caller's Idempotency-Key as `key`.
-    text: str  # The entry in one sentence. The text may change.
-
-
 class SearchHit(TypedDict):
     """A payment that a search found."""
 
@@ -412,34 +243,6 @@ class SearchResult(TypedDict):
 
     data: list[SearchHit]  # The payments, newest first.
     has_more: bool  # True: more payments match. List them by a filter, or search for more of the text.
-
-
-class TransitionEntry(TypedDict):
-    """A change of the payment, its refunds or disputes, and the topic of its event."""
-
-    at: str  # Time of the entry, by the database's clock.
-    kind: Literal["transition"]  # The kind of this entry. New kinds may be added.
-    from_status: str  # Status of the payment before.
-    to_status: str  # Status of the payment after; the same if only its refunds or disputes changed.
-    cause: str  # The provider's object and its state.
-    published_topic: str | None  # Topic of the published event; null if none is published.
-    sequence: int | None  # `ce_sequence` of the record; null if none is published.
-    occurred_at: str | None  # Time at the provider.
-    text: str  # The entry in one sentence. The text may change.
-
-
-class WebhookEntry(TypedDict):
-    """A provider event, received at `at`."""
-
-    at: str  # Time of the entry, by the database's clock.
-    kind: Literal["webhook"]  # The kind of this entry. New kinds may be added.
-    provider_event_id: str  # The provider's id of the event.
-    type: str  # The provider's type of the event.
-    result: str  # The result of applying it, or why it waits; empty before that.
-    parked_reason: str  # Why it is parked; empty if it is not.
-    occurred_at: str  # Time at the provider.
-    processed_at: str | None  # Time when it was applied or found to change nothing; null: not yet.
-    text: str  # The entry in one sentence. The text may change.
 
 
 class BankTransferPay(TypedDict):
@@ -458,18 +261,3 @@ class StripePay(TypedDict):
     publishable_key: str  # Empty if STRIPE_PUBLISHABLE_KEY is not set.
     client_secret: str  # For the paying customer only. Do not store it, log it or put it into a URL.
     method_types: list[str]  # Payment methods that the customer can choose, as Stripe names them.
-
-
-TimelineEntry = Union[
-    OrderEntry,
-    CancellationEntry,
-    RequestEntry,
-    OperationEntry,
-    AttemptEntry,
-    WebhookEntry,
-    PaymentAttemptEntry,
-    TransitionEntry,
-    RefundEntry,
-    DisputeEntry,
-    RecordEntry,
-]

@@ -24,10 +24,9 @@ from payment_service_client.models import (
     Refund,
     RefundPage,
     SearchResult,
-    TimelineEntry,
-    TimelineEntryPage,
 )
 from payment_service_client.pages import Pages
+from payment_service_client.timeline import TimelineEntry, TimelineEntryPage
 
 
 class SyncApi:
