@@ -106,7 +106,7 @@ class PaymentAttempt(BaseModel):
         examples=["insufficient_funds"],
     )
     decline_reason: str | None = Field(
-        description="One sentence for the customer.", examples=["The card has insufficient funds."]
+        description="A sentence for the customer.", examples=["The card has insufficient funds."]
     )
     payment_method: PaymentMethod = Field(description="The method that the customer used.")
     receipt_url: ReceiptUrl
@@ -287,7 +287,7 @@ class SearchHit(BaseModel):
     """A payment that a search found."""
 
     matched: str = Field(
-        description="What has the text: order, payment, refund, dispute, charge, event, bank_reference, user or card.",
+        description="The field that has the text: order, payment, refund, dispute, charge, event, bank_reference, user or card.",
         examples=["refund"],
         json_schema_extra={
             "x-extensible-enum": [

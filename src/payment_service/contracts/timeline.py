@@ -200,7 +200,7 @@ class PaymentAttemptEntry(_Entry):
         examples=["insufficient_funds"],
     )
     decline_reason: str | None = Field(
-        description="One sentence for the customer.", examples=["The card has insufficient funds."]
+        description="A sentence for the customer.", examples=["The card has insufficient funds."]
     )
     payment_method: PaymentMethod = Field(description="The method that the customer used.")
     receipt_url: ReceiptUrl

@@ -136,7 +136,7 @@ class PaymentAttempt(TypedDict):
     amount: str  # Decimal text with exactly the currency's number of decimals.
     currency: str  # ISO 4217, lower case.
     decline_code: str | None  # The provider's decline code, else its error code; null: not declined.
-    decline_reason: str | None  # One sentence for the customer.
+    decline_reason: str | None  # A sentence for the customer.
     payment_method: PaymentMethod  # The method that the customer used.
     receipt_url: str | None  # The provider's receipt page for the customer; null if none is known.
     occurred_at: str  # Time at the provider.
@@ -233,7 +233,7 @@ class Refund(TypedDict):
 class SearchHit(TypedDict):
     """A payment that a search found."""
 
-    matched: str  # What has the text: order, payment, refund, dispute, charge, event, bank_reference, user or card.
+    matched: str  # The field that has the text: order, payment, refund, dispute, charge, event, bank_reference, user or card.
     name: str  # The id or reference that matched.
     payment: Payment  # The payment.
 

@@ -120,7 +120,7 @@ class PaymentAttemptEntry(TypedDict):
     amount: str  # Decimal text with exactly the currency's number of decimals.
     currency: str  # ISO 4217, lower case.
     decline_code: str | None  # The provider's decline code, else its error code; null: not declined.
-    decline_reason: str | None  # One sentence for the customer.
+    decline_reason: str | None  # A sentence for the customer.
     payment_method: PaymentMethod  # The method that the customer used.
     receipt_url: str | None  # The provider's receipt page for the customer; null if none is known.
     occurred_at: str  # Time at the provider.
