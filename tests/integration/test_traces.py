@@ -1,4 +1,4 @@
-"""One trace leads from an order to its last event, and nothing is traced unless it is configured."""
+"""A trace leads from an order to its last event, and nothing is traced unless it is configured."""
 
 from __future__ import annotations
 
