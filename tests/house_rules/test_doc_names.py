@@ -28,7 +28,7 @@ SETTING: Final = re.compile(
 WORD: Final = re.compile(r"\b(payments_[a-z_]+[a-z])\b(?![…(])")
 TOPIC: Final = re.compile(r"`((?:orders|payments)\.[a-z_]+(?:\.[a-z]+)?)`")
 # These look like settings, but compose, a script or a test reads them.
-NOT_OURS: Final = {"ORDER_ID", "STRIPE_SECRETS", "STRIPE_OPENAPI"}
+NOT_OURS: Final = {"ORDER_ID", "PAYMENT_SERVICE_AS", "STRIPE_SECRETS", "STRIPE_OPENAPI"}
 # Any property of librdkafka can follow this prefix.
 KAFKA_PROPERTIES: Final = "KAFKA_CONFIG_"
 TABLE: Final = re.compile(r"\btables? `(\w+)`|\bFROM (\w+)\b")

@@ -37,7 +37,7 @@ class Message:
         return None
 
 
-class Consumer:
+class StubConsumer:
     """A consumer with a message of each kind. It ends by KeyboardInterrupt, as a person would end it."""
 
     def __init__(self) -> None:
@@ -71,7 +71,7 @@ def test_the_fragment_reads_every_event(number: int) -> None:
 def test_the_loop_passes_every_event_on() -> None:
     names: dict[str, Any] = {}
     exec(block("packages/payment-service-events/README.md", "python", 1), names)  # noqa: S102 - our own page
-    consumer, handled = Consumer(), []
+    consumer, handled = StubConsumer(), []
     with pytest.raises(KeyboardInterrupt):
         names["consume"](consumer, MemoryStore(), lambda event, _history: handled.append(event.id))
     assert len(handled) == consumer.stored == len(READ)
