@@ -104,7 +104,7 @@ def test_migrate_sql_needs_no_settings() -> None:
 def test_migrate_roles_prints_privileges_without_a_database() -> None:
     result = run("migrate", "--roles", env={"DB_ROLE_PREFIX": "shop"})
     assert result.returncode == 0
-    assert "GRANT SELECT, INSERT ON audit TO shop_service;" in result.stdout
+    assert "GRANT SELECT, INSERT, DELETE ON audit_unsealed TO shop_service;" in result.stdout
     assert "GRANT SELECT ON audit TO shop_reader;" in result.stdout
     assert "api_keys TO shop_reader" not in result.stdout
 

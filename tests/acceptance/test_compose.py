@@ -132,6 +132,7 @@ def test_only_the_two_jobs_that_create_roles_get_several_logins() -> None:
         "migrate": ["login-owner"],
         "maintain": ["login-owner"],
         "operator": ["login-operator"],
+        "pages": ["login-operator"],
         "roles": list(LOGINS),
         "credentials": list(LOGINS),
         "postgres": ["login-admin"],

@@ -123,7 +123,7 @@ def role(dsn: str, *grants: str) -> Iterator[str]:
 
 async def test_a_role_with_insert_and_select_can_add_audit_entries_but_not_alter_them(database_dsn: str) -> None:
     """The service's role needs no more, so an intruder cannot remove audit entries."""
-    with role(database_dsn, "INSERT, SELECT ON audit") as name:
+    with role(database_dsn, "INSERT, SELECT ON audit, audit_unsealed") as name:
         connection = await asyncpg.connect(database_dsn)
         await connection.execute(f'SET ROLE "{name}"')
         await audit.append(connection, Actor(client="shop"), "refund", payment_id=None, detail={"amount": "5.00"})

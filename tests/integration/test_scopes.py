@@ -27,6 +27,10 @@ NEEDED: Final = {
     "POST /v1/payments/{payment_id}/capture": Scope.REFUND,
     "POST /v1/payments/{payment_id}/cancel": Scope.REFUND,
     "GET /v1/reconciliations": Scope.READ,
+    "GET /v1/refunds": Scope.READ,
+    "GET /v1/disputes": Scope.READ,
+    "GET /v1/search": Scope.READ,
+    "GET /v1/audit": Scope.ADMIN,
     "GET /v1/refunds/{refund_id}": Scope.READ,
     "GET /v1/checkout": Scope.CHECKOUT,
     "POST /v1/payments": Scope.CHECKOUT,
@@ -46,7 +50,7 @@ async def call(api: Api, route: str, key: str | None) -> Answer:
     """Call a route for something that does not exist, with a valid request."""
     method, _, path = route.partition(" ")
     target = path.replace("{payment_id}", str(UUID(int=1))).replace("{refund_id}", str(UUID(int=1)))
-    target += "?order_id=o-none" if path == "/v1/checkout" else ""
+    target += {"/v1/checkout": "?order_id=o-none", "/v1/search": "?text=o-none"}.get(path, "")
     headers: dict[str, str | None] = {"authorization": f"Bearer {key}"} if key is not None else {}
     if method == "GET":
         return await ask(api.port, method, target, headers)
