@@ -117,7 +117,8 @@ async def test_a_payment_is_found_by_every_name_that_people_have(api: Api) -> No
 
 
 @pytest.mark.parametrize(
-    "text", ["nobody", "pi_nobody", "4242 20.00", "12484994-cef9-4536-957e-5a9e27e8f30e", "' OR 1=1 --", "%", "x" * 255, "🦆"]
+    "text",
+    ["nobody", "pi_nobody", "4242 20.00", "12484994-cef9-4536-957e-5a9e27e8f30e", "' OR 1=1 --", "%", "x" * 255, "🦆"],
 )
 async def test_what_no_payment_has_finds_nothing(api: Api, text: str) -> None:
     await fill_one(api)

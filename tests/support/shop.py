@@ -21,6 +21,7 @@ from psycopg.rows import dict_row
 
 from payment_service.db import api_keys
 from payment_service_demo.embedded.process import free_port
+from tests.support import proxy
 from tests.support.checker import Evidence, gather, violations
 from tests.support.eventually import NeverHappenedError, eventually
 from tests.support.flows import name_of
@@ -235,6 +236,7 @@ class Shop:
 def shops(*, topics: Topics, dsn: str, start: StartService, folder: Path) -> Iterator[Shop]:
     """Yield a shop with its own sandbox."""
     sandbox = SandboxProcess(folder, in_memory=True)
+    sandbox.options = ["--allowed-host", proxy.HOST]  # a service behind a proxy reaches it by this name
     sandbox.start()
     try:
         yield Shop(sandbox=sandbox, topics=topics, dsn=dsn, start=start)
