@@ -152,7 +152,7 @@ class Reader:
 
     def leave(self) -> None:
         for terminal in reversed(self._terminals.values()):
-            terminal.close(timeout_s=TIMEOUT_S)
+            terminal.close(timeout_s=20)
 
 
 @pytest.fixture

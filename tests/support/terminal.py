@@ -72,8 +72,11 @@ class Terminal:
         assert not any(process.is_running() for process in running), self.screen
 
     def close(self, *, timeout_s: float) -> None:
-        """End the shell and the program in it."""
-        self.interrupt(timeout_s=timeout_s)
+        """End the shell and the program in it, which may be at any point."""
+        running = psutil.Process(self._pid).children()
+        os.write(self._fd, CTRL_C)
+        for process in psutil.wait_procs(running, timeout=timeout_s)[1]:
+            process.kill()
         os.kill(self._pid, signal.SIGKILL)
         os.waitpid(self._pid, 0)
         os.close(self._fd)
