@@ -44,7 +44,7 @@ WHERE (a.status = 'pending' AND EXCLUDED.status <> 'pending') OR EXCLUDED.occurr
 SELECT {shown}, in_major_units(amount, currency)::text AS amount, currency, {method}
 FROM payment_attempts
 WHERE payment_id = $1
-ORDER BY occurred_at DESC, name DESC
+ORDER BY occurred_at DESC, status = 'succeeded' DESC, name DESC  -- Stripe gives seconds
 LIMIT $2
 
 -- name: deciding

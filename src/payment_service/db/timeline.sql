@@ -48,7 +48,7 @@ FROM (
     FROM payment_history
     WHERE payment_id = $1
     UNION ALL
-    SELECT created_at, '4:' || left(name, 80), 'payment_attempt',
+    SELECT created_at, '4:' || (status = 'succeeded')::integer || left(name, 79), 'payment_attempt',
            jsonb_build_object('provider_charge_id', provider_charge_id, 'status', status, 'amount', in_major_units(amount, currency)::text,
                               'currency', currency, 'decline_code', decline_code, 'decline_reason', decline_reason,
                               'receipt_url', receipt_url, 'occurred_at', occurred_at,
