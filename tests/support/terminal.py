@@ -28,6 +28,7 @@ class Terminal:
         self._pid, self._fd = pty.fork()
         if self._pid == 0:
             os.chdir(folder)
+            signal.signal(signal.SIGINT, signal.SIG_DFL)  # a suite in the background ignores it
             os.execve("/bin/sh", ["sh"], {**env, "PS1": "", "PS2": ""})  # noqa: S606 - the shell is the subject
         self._hide_typing()
         self._reader = threading.Thread(target=self._read, daemon=True)
