@@ -66,7 +66,7 @@ func run(ctx context.Context, order []string) error {
 	}
 	group := os.Getenv("KAFKA_GROUP_ID")
 	if group == "" {
-		group = "order-service"
+		group = "order-service-go"
 	}
 	kafka, err := kgo.NewClient(
 		kgo.SeedBrokers(strings.Split(os.Getenv("KAFKA_BROKERS"), ",")...),

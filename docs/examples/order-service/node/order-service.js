@@ -6,7 +6,7 @@ import { Kafka, logLevel, Partitioners } from "kafkajs";
 import { createPaymentService, MalformedRecordError, readEvent, TOPICS, unwrap } from "payment-service-client";
 import pg from "pg";
 
-const { KAFKA_BROKERS, KAFKA_GROUP_ID = "order-service", ORDERS_DSN, API_URL, API_KEY } = process.env;
+const { KAFKA_BROKERS, KAFKA_GROUP_ID = "order-service-node", ORDERS_DSN, API_URL, API_KEY } = process.env;
 
 const SCHEMA = `
 CREATE SCHEMA IF NOT EXISTS order_service;

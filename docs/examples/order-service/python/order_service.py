@@ -128,7 +128,7 @@ def main() -> None:
     consumer = Consumer(
         {
             "bootstrap.servers": BROKERS,
-            "group.id": os.environ.get("KAFKA_GROUP_ID", "order-service"),
+            "group.id": os.environ.get("KAFKA_GROUP_ID", "order-service-python"),
             "session.timeout.ms": 6000,
             "auto.offset.reset": "earliest",
             "enable.auto.offset.store": False,

@@ -80,7 +80,7 @@ public final class OrderService {
   private static Map<String, Object> consumerSettings() {
     return Map.of(
         "bootstrap.servers", ENV.get("KAFKA_BROKERS"),
-        "group.id", ENV.getOrDefault("KAFKA_GROUP_ID", "order-service"),
+        "group.id", ENV.getOrDefault("KAFKA_GROUP_ID", "order-service-java"),
         "session.timeout.ms", 6000,
         "auto.offset.reset", "earliest",
         "enable.auto.commit", false,
