@@ -52,7 +52,7 @@ help:
 	@echo 'make site                    build the documentation site into dist/site'
 	@echo 'make test-site               build the site, and look at it in Chromium (else exits 4)'
 	@echo 'make bench                   measure durable webhooks and orders per second'
-	@echo 'make shots                   photograph the pages of the sandbox, the demo and the service for the docs, in Chromium'
+	@echo 'make shots                   take screenshots of the sandbox, the demo and the service for the docs, in Chromium'
 	@echo 'make lock                    pin the newest versions that requirements/*.in allow'
 
 install: .venv/.installed

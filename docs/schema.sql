@@ -411,7 +411,7 @@ CREATE INDEX audit_by_time ON audit (at, id);
 CREATE INDEX audit_by_client ON audit (client, at, id);
 CREATE INDEX audit_by_action ON audit (action, at, id);
 
--- Signs the cursors of lists. Created by the migration, so that all replicas share it without configuration. One row.
+-- Signs the cursors of lists, and sessions and forms of the operators' pages. Whoever reads it can make a session. Created by the migration, so that all replicas share it without configuration. One row.
 CREATE TABLE cursor_key (
     id  boolean NOT NULL DEFAULT true,
     key bytea   NOT NULL,
@@ -773,7 +773,10 @@ CREATE VIEW refunds_decimal AS
     reason,
     failure_code,
     bank_reference,
-    expected_at,
+        CASE
+            WHEN status = ANY (ARRAY['pending', 'succeeded']) THEN expected_at
+            ELSE NULL::timestamptz
+        END AS expected_at,
     external,
     provider,
     provider_refund_id,

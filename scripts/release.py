@@ -38,9 +38,8 @@ def main() -> int:
         return code
     if git("status", "--porcelain"):
         say("the working copy has changes; they are not part of HEAD, which is built")
-    if (ROOT / "scripts" / "build-site").exists():
-        # Before the exports need it: a program that is installed through their link to .venv would keep their paths.
-        run(sys.executable, "-m", "scripts.install", "site", cwd=ROOT)
+    # Before the exports need it: a program that is installed through their link to .venv would keep their paths.
+    run(sys.executable, "-m", "scripts.install", "site", cwd=ROOT)
     with tempfile.TemporaryDirectory(prefix="release-") as folder:
         first, second = (build(Path(folder, name)) for name in ("once", "again-under-another-path"))
         if differing := differences(first, second):
@@ -70,11 +69,9 @@ def build(folder: Path) -> Path:
     pack([source / name for name in ("asyncapi.yaml", "openapi.json", "schemas")], target / f"{stem}-contracts.tar.gz")
     # These scripts use the environment of this copy.
     (source / ".venv").symlink_to(ROOT / ".venv")
-    if (source / "scripts" / "build-npm").exists():
-        run(source / "scripts" / "build-npm", target, cwd=source)
-    if (source / "scripts" / "build-site").exists():
-        run(source / "scripts" / "build-site", cwd=source)
-        pack([source / "dist" / "site"], target / f"{stem}-site.tar.gz")
+    run(source / "scripts" / "build-npm", target, cwd=source)
+    run(source / "scripts" / "build-site", cwd=source)
+    pack([source / "dist" / "site"], target / f"{stem}-site.tar.gz")
     return target
 
 

@@ -135,6 +135,22 @@ async def test_any_number_of_unknown_keys_shares_one_query() -> None:
     assert reads == 1
 
 
+async def test_requests_that_wait_for_one_read_of_the_keys_share_its_failure() -> None:
+    """Otherwise the last of them would wait for a timeout of the database per request before it."""
+    reads = 0
+
+    async def read() -> dict[bytes, Client]:
+        nonlocal reads
+        reads += 1
+        await asyncio.sleep(0)
+        raise TimeoutError
+
+    keys = ValidKeys(read, clock=lambda: 0.0)
+    outcomes = await asyncio.gather(*(keys.find(some_key()) for _ in range(50)), return_exceptions=True)
+    assert {type(outcome) for outcome in outcomes} == {TimeoutError}
+    assert reads == 1
+
+
 async def test_invalid_keys_are_rate_limited_and_valid_keys_are_not(api: Api) -> None:
     """From the same address: guessing must not lock out other clients."""
     target = "/v1/payments?order_id=a"
@@ -258,6 +274,13 @@ async def test_a_rotated_key_works_beside_its_successor_until_the_overlap_ends(a
     valid = await api_keys.read_valid(api.pool)
     assert [api_keys.digest(key) in valid for key in (old, new)] == [False, True]
     assert await api_keys.rotate(api.pool, await key_id(api, old), overlap=timedelta(0)) is None
+
+
+async def test_a_key_with_a_successor_is_not_rotated_again(api: Api) -> None:
+    """The overlap has shortened its lifetime, which another successor would inherit."""
+    old = await key_id(api, await create(api))
+    assert await api_keys.rotate(api.pool, old, overlap=timedelta(hours=1)) is not None
+    assert await api_keys.rotate(api.pool, old, overlap=timedelta(hours=1)) is None
 
 
 async def test_the_number_of_valid_keys_is_bounded(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:

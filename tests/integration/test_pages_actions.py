@@ -5,10 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from http import HTTPStatus
+from typing import Any
 from uuid import UUID
 
+import asyncpg
 import pytest
 
+from payment_service.flows.requests.refund import Refunds
 from tests.support.flows import open_flows
 from tests.support.pages import ServedPages, Visitor, serve_pages
 
@@ -55,6 +58,28 @@ async def test_refund_pressed_twice_is_made_once(pages: ServedPages) -> None:
     assert await pages.audit() == [("pages:ada", "refund")]
     shown = (await ada.get(f"/payments/{payment}")).body.decode()
     assert "ada asked for a refund of 25.00, because: late parcel." in shown
+
+
+async def test_refund_whose_commit_has_no_answer_is_repeated_under_the_same_key(
+    pages: ServedPages, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The refund may have been made, so a new key could make another."""
+    payment, ada = await pages.paid(), await pages.log_in("ada", "support")
+    path = f"/payments/{payment}/refund"
+    fields = {**await ada.hidden(path, path), "amount": "25.00", "reason": "late parcel"}
+    make = Refunds.request
+
+    async def lose_answer(*arguments: Any) -> Any:
+        await make(*arguments)
+        raise asyncpg.ConnectionDoesNotExistError("connection was closed")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Refunds, "request", lose_answer)
+        answer = await ada.post(path, fields)
+    assert b"the outcome is unknown" in answer.body
+    assert f'value="{fields["key"]}"'.encode() in answer.body
+    assert (await ada.post(path, fields)).headers["location"] == f"/payments/{payment}?done=refund"
+    assert await refunds(pages) == [2_500]
 
 
 async def test_refund_page_repeats_what_happens(pages: ServedPages) -> None:

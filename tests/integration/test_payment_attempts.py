@@ -133,3 +133,6 @@ async def test_a_refund_shows_its_bank_reference_and_arrival(harness: Harness) -
     assert [(hit["matched"], hit["payment"]["id"]) for hit in found] == [("bank_reference", str(payment_id))]
     topics = [topic for topic, _ in await harness.published(payment_id)]
     assert topics.count("refunded") == 1
+    await harness.flows.pool.execute("UPDATE refunds SET status = 'failed'")
+    assert (await harness.get(f"/v1/refunds/{refund_id}")).json["expected_at"] is None, "this money never arrives"
+    await harness.flows.pool.execute("UPDATE refunds SET status = 'succeeded'")

@@ -89,6 +89,15 @@ async def test_a_rotated_key_does_not_restart_the_limits_of_the_day(harness: Har
     assert (answer.status, "refunds per day, 1." in answer.json["detail"]) == (429, True)
 
 
+async def test_a_revoked_key_refunds_nothing_although_authentication_still_accepts_it(harness: Harness) -> None:
+    """Each process keeps the valid keys in memory for some seconds."""
+    payment = await harness.pay("o-1")
+    assert (await harness.refund(payment, "1.00")).status == 201
+    await harness.flows.pool.execute("UPDATE api_keys SET revoked_at = now()")
+    answer = await harness.refund(payment, "1.00")
+    assert (answer.status, "revoked" in answer.json["detail"]) == (403, True)
+
+
 async def test_a_refused_refund_does_not_count(harness: Harness) -> None:
     """Either the limit or the payment refuses it."""
     payment = await harness.pay("o-1")

@@ -6,22 +6,24 @@ import type { Schemas } from "payment-service-client";
 
 const { API_URL = "", API_KEY = "", PAYMENT_ID = "", RECORDS = "" } = process.env;
 
+const broken = () => new ReadableStream({ pull: (body) => body.error(new TypeError("terminated")) });
 type Fetch = (request: Request) => Promise<Response>;
 const serviceWith = (fetch: Fetch, maxRetries = 3) => createPaymentService({ baseUrl: API_URL, apiKey: API_KEY, fetch, maxRetries });
 const service = serviceWith(fetch);
 
-// The first answer is lost, the second is of a proxy: the refund is made once.
+// The first answer is lost, the second is of a proxy, the third breaks off: the refund is made once.
 const keys: (string | null)[] = [];
 const flaky = serviceWith(async (request) => {
   keys.push(request.headers.get("idempotency-key"));
   const response = await fetch(request);
   if (keys.length === 1) throw new TypeError("connection reset");
-  return keys.length === 2 ? new Response("<html>", { status: 502 }) : response;
+  if (keys.length === 2) return new Response("<html>", { status: 502 });
+  return keys.length === 3 ? new Response(broken(), response) : response;
 });
 const refund: Schemas["Refund"] = await unwrap(
   flaky.POST("/v1/payments/{payment_id}/refunds", { params: { path: { payment_id: PAYMENT_ID } }, body: { amount: "5.00" } }),
 );
-assert.equal(keys.length, 3);
+assert.equal(keys.length, 4);
 assert.equal(new Set(keys).size, 1);
 assert.match(keys[0] ?? "", /^[0-9a-f-]{36}$/);
 

@@ -261,14 +261,14 @@ def test_a_url_of_another_kind_is_refused_at_once(url: str) -> None:
         PaymentServiceClient(url, "psk_1")
 
 
-@pytest.mark.parametrize("text", ["", "psk_1\n", "psk_\u00fc", "psk_1\r\nX-Other: 1"])
+@pytest.mark.parametrize("text", ["", "psk_1\n", "psk_1 ", "psk_\u00fc", "psk_1\r\nX-Other: 1"])
 def test_a_key_that_no_header_can_hold_is_refused_without_showing_it(client: Start, text: str) -> None:
     """A key is often read from a file, with its line end."""
-    with pytest.raises(ValueError, match="The API key is empty or has line ends") as caught:
+    with pytest.raises(ValueError, match="The API key is empty, or has unprintable") as caught:
         PaymentServiceClient(URL, text)
     assert "psk" not in str(caught.value)
     script, run = client(PAID)
-    with pytest.raises(ValueError, match="The idempotency key is empty or has line ends"):
+    with pytest.raises(ValueError, match="The idempotency key is empty, or has unprintable"):
         run(lambda service: service.cancel_payment(PAYMENT, idempotency_key=text))
     assert script.requests == []
 

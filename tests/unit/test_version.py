@@ -40,6 +40,11 @@ def test_the_contracts_state_the_version() -> None:
     assert yaml.safe_load((ROOT / "asyncapi.yaml").read_text())["info"]["version"] == VERSION
 
 
+@pytest.mark.parametrize("name", ["package.json", "package-lock.json"])
+def test_the_npm_package_has_the_version_of_the_service(name: str) -> None:
+    assert json.loads((ROOT / "packages" / "payment-service-js" / name).read_text())["version"] == VERSION
+
+
 def test_the_chart_has_the_version_of_the_service() -> None:
     charts = [yaml.safe_load(path.read_text()) for path in (ROOT / "deploy").rglob("Chart.yaml")]
     assert {str(chart[name]) for chart in charts for name in ("version", "appVersion")} <= {VERSION}

@@ -31,7 +31,6 @@ export async function send(request: Request, retries: Retries): Promise<Response
       if (key) keys.set(outcome, key);
       return outcome;
     }
-    if (outcome instanceof Response) await outcome.body?.cancel();
     await new Promise((resolve) => setTimeout(resolve, wait));
   }
 }
@@ -39,7 +38,9 @@ export async function send(request: Request, retries: Retries): Promise<Response
 async function attempt(request: Request, { fetch, timeoutMs }: Retries): Promise<Response | { error: unknown }> {
   const signal = AbortSignal.any([request.signal, AbortSignal.timeout(timeoutMs)]);
   try {
-    return await fetch(new Request(request.clone(), { signal, redirect: "manual" }));
+    const response = await fetch(new Request(request.clone(), { signal, redirect: "manual" }));
+    // Read the body here: a response that breaks off is retried too.
+    return new Response(response.body && (await response.arrayBuffer()), response);
   } catch (error) {
     return { error };
   }

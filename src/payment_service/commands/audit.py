@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -21,7 +22,8 @@ if TYPE_CHECKING:
     from payment_service.db.pool import Pool
 
 EVENT: Final = "audit_head"
-# More faults of one audit have one cause.
+_HEAD: Final = re.compile(rf'"event": ?"{EVENT}"')
+# More than a person reads.
 SHOWN_MAX: Final = 1_000
 _COLUMNS: Final = ("code", "position", "audit_id", "detail")
 
@@ -34,9 +36,10 @@ def verify(heads: str, *, as_json: bool) -> int:
         comparison = AuditComparison(pool, published)
         faults: list[AuditFault] = []
         async for one in comparison.faults():
-            if len(faults) == SHOWN_MAX:
-                break
-            faults.append(AuditFault(code=one.code, position=one.position, audit_id=one.audit_id, detail=one.detail))
+            if len(faults) < SHOWN_MAX:  # the others are read too: the head is that of the whole chain
+                faults.append(
+                    AuditFault(code=one.code, position=one.position, audit_id=one.audit_id, detail=one.detail)
+                )
         head = comparison.head
         return AuditVerification(
             data=faults,
@@ -103,12 +106,11 @@ def _heads_in(path: Path) -> list[Head]:
 def _heads_of(lines: Iterable[str]) -> Iterator[Head]:
     """Return the heads in logs. A log driver may write a prefix before each line."""
     for line in lines:
-        if EVENT not in line:
+        if not _HEAD.search(line):
             continue
         try:
             fields = json.loads(line[line.index("{") :])
-            if fields["event"] == EVENT:
-                yield Head(int(fields["position"]), read_hash(fields["hash"]))
+            yield Head(int(fields["position"]), read_hash(fields["hash"]))
         except (ValueError, KeyError, TypeError):
             raise ConfigError(
                 f"--heads: a line {EVENT} is not readable. Give the service's lines as written."

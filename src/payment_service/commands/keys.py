@@ -69,11 +69,14 @@ def rotate(key_id: UUID, overlap: str) -> str:
         made = await api_keys.rotate(connection, key_id, overlap=overlap_time)
         if made is None:
             raise _unknown_key()
-        client, key, old_until = made
-        output.print_note(f"The old key of {client} works until {output.plain(old_until)}.")
+        client, key, until = made
+        old.update(client=client, until=output.plain(until))
         return key, {"client": client, "id": str(key_id), "prefix": api_keys.prefix_of(key)}
 
-    return _make("keys.rotate", work)
+    old: dict[str, str] = {}
+    made = _make("keys.rotate", work)
+    output.print_note(f"The old key of {old['client']} works until {old['until']}.")
+    return made
 
 
 def _make(action: str, work: Callable[[Connection], Awaitable[tuple[str, dict[str, object]]]]) -> str:
@@ -81,10 +84,12 @@ def _make(action: str, work: Callable[[Connection], Awaitable[tuple[str, dict[st
     returns it.
     """
 
+    who = operator.actor()  # may ask, so before the transaction
+
     async def within(pool: Pool) -> str:
         async with pool.acquire() as connection, connection.transaction():
             key, detail = await work(connection)
-            await audit.append(connection, operator.actor(), action, payment_id=None, detail=detail)
+            await audit.append(connection, who, action, payment_id=None, detail=detail)
             reached(f"change.{action}.commit.before")
         reached(f"change.{action}.commit.after")
         return key
@@ -137,7 +142,9 @@ async def _read(pool: Pool, client: str, *, ended: bool) -> ApiKeys:
 
 
 def _unknown_key() -> Refusal:
-    return Refusal(RefusalReason.NOT_FOUND, "No such key exists: `keys list` shows the valid ones.")
+    return Refusal(
+        RefusalReason.NOT_FOUND, "No such key exists, or it has a successor: `keys list` shows the valid ones."
+    )
 
 
 def _read_network(text: str) -> Network:

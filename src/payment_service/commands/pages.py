@@ -25,7 +25,8 @@ def login(person: str, roles: Sequence[str]) -> str:
         raise ConfigError("ADMIN_PORT is not set, so there are no pages: set it here as for the service.")
     if unknown := sorted(set(roles) - set(PAGE_ROLES)):
         raise ConfigError(f"--role takes {', '.join(PAGE_ROLES)}; not {unknown[0]!r}.")
-    name = person.strip() or operator.actor().person
+    who = operator.actor()  # may ask, so before the transaction
+    name = person.strip() or who.person
     if not name.isprintable() or not 0 < len(name) <= NAME_MAX:
         raise ConfigError(f"--person takes a name of 1 to {NAME_MAX} printable characters.")
 
@@ -33,7 +34,7 @@ def login(person: str, roles: Sequence[str]) -> str:
         async with pool.acquire() as connection, connection.transaction():
             token = await page_logins.create(connection, person=name, roles=roles)
             detail = {"person": name, "roles": sorted(set(roles))}
-            await audit.append(connection, operator.actor(), "pages.login", payment_id=None, detail=detail)
+            await audit.append(connection, who, "pages.login", payment_id=None, detail=detail)
         return f"{settings.admin_base_url}/login/link?token={token}"
 
     return session.run(work, settings)

@@ -75,8 +75,9 @@ def reconcile(since: str, until: str, *, dry_run: bool, as_json: bool) -> int:
 async def _audit(context: Context, window: Window) -> None:
     """Record the command before it repairs anything, so that one that is killed is recorded too."""
     detail = {"since": window.since.isoformat(), "until": window.until.isoformat()}
+    who = operator.actor()  # may ask, so before the transaction
     async with context.pool.acquire() as connection, connection.transaction():
-        await audit.append(connection, operator.actor(), "reconcile", payment_id=None, detail=detail)
+        await audit.append(connection, who, "reconcile", payment_id=None, detail=detail)
 
 
 async def _finish(run: Awaitable[Finished]) -> Finished:

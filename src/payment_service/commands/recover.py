@@ -45,6 +45,7 @@ async def _recover(config: Config, pool: Pool, restored_to: datetime, *, dry_run
         context = Context(pool=pool, providers=providers, deployment=config.deployment, now=clock.now)
         await _require_stopped(config, context, restored_to)
         if not dry_run:
+            operator.actor()  # may ask, so before anything is changed
             restored_to = await recovery.begin(pool, restored_to)
             await _audit(pool, "recover.begin", restored_to)
         steps = Recovery(context, restored_to, rate_per_s=config.provider_rate_per_second, dry_run=dry_run)

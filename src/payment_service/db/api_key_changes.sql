@@ -9,9 +9,12 @@ INSERT INTO api_keys (client, prefix, hash, scopes, networks, requests_per_secon
 VALUES ($1, $2, $3, $4::text[], $5::cidr[], $6, $7, $8::jsonb, $9::jsonb, now() + $10::interval)
 
 -- name: rotate
--- The new key has the old one's limits and lifetime. The old one ends after $4, or when it ends anyway.
+-- The new key has the old one's limits and lifetime. The old one ends after $4, or when it ends anyway. A key that has a successor
+-- has lost its own lifetime, so its successor is rotated instead.
 WITH old AS (
-    SELECT * FROM api_keys WHERE id = $1 AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > now()) FOR UPDATE
+    SELECT * FROM api_keys k WHERE id = $1 AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > now())
+    AND NOT EXISTS (SELECT FROM api_keys n WHERE n.family = k.family AND n.created_at > k.created_at)
+    FOR UPDATE
 ), ended AS (
     UPDATE api_keys SET expires_at = least(api_keys.expires_at, now() + $4::interval) FROM old WHERE api_keys.id = old.id
     RETURNING api_keys.expires_at

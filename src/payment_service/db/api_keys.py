@@ -139,13 +139,12 @@ async def listed(connection: Connection | Pool, *, client: str | None, ended: bo
 
 
 async def refund_limits(connection: Connection, key_id: UUID) -> RefundLimits | None:
-    """Return the limits of a key; None if it has none."""
+    """Return the limits of a key; None if it is not valid."""
     row = await connection.fetchrow(_SQL.refund_limits, key_id)
     if row is None:
         return None
     per_day, largest = (json.loads(row[name]) for name in _AMOUNTS)
-    limits = RefundLimits(row["family"], row["refunds_per_day"], per_day, largest)
-    return limits if limits.per_day is not None or per_day or largest else None
+    return RefundLimits(row["family"], row["refunds_per_day"], per_day, largest)
 
 
 async def count_refund(connection: Connection, family: UUID, currency: str, minor: int) -> RefundCount:

@@ -13,7 +13,8 @@ WHERE ($1::text IS NULL OR client = $1) AND ($2 OR revoked_at IS NULL AND (expir
 ORDER BY created_at, id
 
 -- name: refund_limits
-SELECT family, refunds_per_day, refund_amounts_per_day, refund_amounts_max FROM api_keys WHERE id = $1
+SELECT family, refunds_per_day, refund_amounts_per_day, refund_amounts_max FROM api_keys
+WHERE id = $1 AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > now())
 
 -- name: count_refund
 -- The row is locked until the transaction ends, so no two refunds count from the same number. A refund that is refused is not counted.

@@ -1,4 +1,4 @@
-"""The row of `cursor_key`: 256 bits that sign the cursors of lists. The migration created them, so all replicas share them."""
+"""The row of `cursor_key`: 256 bits that sign cursors of lists and sessions of the pages. The migration created them, so all replicas share them."""
 
 from __future__ import annotations
 

@@ -60,7 +60,8 @@ FROM (
     UNION ALL
     SELECT created_at, '6:' || id, 'refund',
            jsonb_build_object('refund_id', id, 'amount', in_major_units(amount, currency)::text, 'currency', currency, 'status', status,
-                              'reason', reason, 'failure_code', failure_code, 'bank_reference', bank_reference, 'expected_at', expected_at, 'external', external, 'client', client,
+                              'reason', reason, 'failure_code', failure_code, 'bank_reference', bank_reference,
+                              'expected_at', CASE WHEN status IN ('pending', 'succeeded') THEN expected_at END, 'external', external, 'client', client,
                               'provider_refund_id', provider_refund_id, 'updated_at', updated_at)
     FROM refunds
     WHERE payment_id = $1

@@ -44,7 +44,8 @@ class ValidKeys:
         self._read = read
         self._clock = clock
         self._keys: Mapping[bytes, Client] = {}
-        self._read_at_s = -math.inf
+        self._read_at_s = self._failed_at_s = -math.inf
+        self._failure: Exception | None = None
         self._reading = asyncio.Lock()
 
     async def find(self, key: str) -> Client | None:
@@ -58,14 +59,20 @@ class ValidKeys:
         return self._keys.get(digest)
 
     async def _read_after(self, asked_s: float) -> None:
-        """Wait until the keys were read at `asked_s` or later."""
+        """Wait until the keys were read at `asked_s` or later. A failure ends all waits that began before it."""
         async with self._reading:
             if self._read_at_s >= asked_s:
                 return
+            if self._failure is not None and self._failed_at_s >= asked_s:
+                raise self._failure
             await asyncio.sleep(max(0.0, self._read_at_s + READ_INTERVAL_S - self._clock()))
             read_at_s = self._clock()
-            self._keys = await self._read()
-            self._read_at_s = read_at_s
+            try:
+                self._keys = await self._read()
+            except Exception as error:
+                self._failure, self._failed_at_s = error, self._clock()
+                raise
+            self._read_at_s, self._failure = read_at_s, None
 
 
 class Authenticator:
@@ -96,6 +103,10 @@ class Authenticator:
         used, self._used = self._used, set()
         return used
 
+    def put_back(self, used: set[UUID]) -> None:
+        """Return keys whose use could not be noted, for the next time."""
+        self._used |= used
+
     def _refuse(self, key: str | None, address: str) -> Problem:
         # A request without a key guesses nothing, so it does not count.
         if key is not None and (wait_s := self._bad_keys.spend(_network(address))):
@@ -122,7 +133,11 @@ def note_use_loop(pool: Pool, authenticator: Authenticator) -> Loop:
 
     async def note_once() -> int:
         if used := authenticator.take_used():
-            await api_keys.note_use(pool, used)
+            try:
+                await api_keys.note_use(pool, used)
+            except BaseException:
+                authenticator.put_back(used)
+                raise
         return 0
 
     return Loop("api_key_use", note_once, interval_min_s=NOTE_INTERVAL_S, interval_max_s=NOTE_INTERVAL_S)

@@ -81,7 +81,7 @@ COMMON_RESPONSES: Final[Responses] = {
         (problems.INVALID, "limit: must be at most 100."),
     ),
     429: problem(
-        "Too many invalid API keys came from this address, which never refuses a valid key; or a limit of the key is used up.",
+        "A limit of the key is used up, or too many invalid API keys came from this address. Valid keys are never refused for the latter.",
         (problems.TOO_MANY, "Too many invalid API keys: wait 3 s."),
         headers=RETRY_AFTER,
     ),

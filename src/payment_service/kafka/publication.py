@@ -217,7 +217,8 @@ def _report_published(row: OutboxRow, report: DeliveryReport, now: datetime) -> 
         began_s=row.created_at.timestamp(),
         ended_s=now.timestamp(),
         payment_id=row.aggregate_id if row.topic in payment_service_events.TOPICS else None,
-        parent=traceparent.decode() if isinstance(traceparent, bytes) else None,
+        # A dead letter has the bytes of its sender. The tracer checks the form.
+        parent=traceparent.decode("latin-1") if isinstance(traceparent, bytes) else None,
         span_kind="producer",
         topic=row.topic,
         partition=report.partition,

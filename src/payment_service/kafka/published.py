@@ -65,7 +65,7 @@ class PublishedRecords:
         self._partitions: list[tuple[str, int]] = []
         self._assigned: Offsets = {}
         self._following: Offsets = {}  # what the consumer returns next, if `read_from` has read before
-        self._active_at_s = monotonic()
+        self._active_at_s = self._compared_at_s = monotonic()
         self._consumer = Consumer(_settings(config), logger=logging.getLogger("librdkafka"))
 
     async def __aenter__(self) -> Self:
@@ -174,8 +174,9 @@ class PublishedRecords:
                 left.discard(partition)
         if messages:
             self._active_at_s = monotonic()
-        elif monotonic() - self._active_at_s > IDLE_S:
+        elif monotonic() - max(self._active_at_s, self._compared_at_s) > IDLE_S:
             left -= {partition for partition in left if await self._at_end(*partition)}
+            self._compared_at_s = monotonic()
             self._require_active(left)
         return batch
 

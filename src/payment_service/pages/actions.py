@@ -12,8 +12,11 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
 from uuid import uuid4
 
+import structlog
+
 from payment_service.db import payment_reads
 from payment_service.db.clock import database_time
+from payment_service.db.pool import TRANSIENT_ERRORS
 from payment_service.db.publishing import Selection
 from payment_service.domain.money import parse
 from payment_service.domain.payment import CANCELABLE, Status
@@ -27,6 +30,7 @@ from payment_service.flows.state.errors import Refusal, RefusalReason
 from payment_service.pages import payment as payment_page
 from payment_service.pages.forms import NOTE_MAX, line
 from payment_service.pages.permissions import Permission
+from payment_service.telemetry.errors import describe_error
 from payment_service_events.currency import currency
 from payment_service_events.money import MoneyError
 
@@ -37,6 +41,9 @@ if TYPE_CHECKING:
     from payment_service.db.pool import Connection
     from payment_service.pages.site import Page, Visit
 
+log = structlog.get_logger(__name__)
+
+_UNKNOWN: Final = "The database did not answer, so the outcome is unknown. Press the button again: it is done once."
 _PAID: Final = frozenset({"succeeded", "partially_refunded"})
 _CANCELABLE: Final = frozenset(status.value for status in CANCELABLE)
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -80,7 +87,12 @@ def submit_of(action: Action) -> Page:
             line(visit.form, "reason", "Reason", needed=True)
             done = await action.run(visit, payment)
         except Refusal as refusal:
-            return _page(visit, action, payment, refusal)
+            # The request with this key may still run, so the same key must repeat it. After any other refusal nothing is stored.
+            same_key = refusal.reason is RefusalReason.IN_PROGRESS
+            return _page(visit, action, payment, problem=str(refusal), same_key=same_key)
+        except TRANSIENT_ERRORS as error:
+            log.warning("page_action_unknown", action=action.name, payment_id=payment.id, error=describe_error(error))
+            return _page(visit, action, payment, problem=_UNKNOWN, same_key=True)
         return visit.redirect(f"/payments/{payment.id}", done)
 
     return submit
@@ -101,17 +113,18 @@ async def add_note(visit: Visit) -> Response:
     return visit.redirect(f"/payments/{payment.id}", "note")
 
 
-def _page(visit: Visit, action: Action, payment: Payment, refusal: Refusal | None = None) -> Response:
+def _page(
+    visit: Visit, action: Action, payment: Payment, *, problem: str | None = None, same_key: bool = False
+) -> Response:
     limit = None if visit.person.may(Permission.REFUND_ANY) else visit.parts.config.admin_refund_limit_minor
     return visit.page(
         "action.html",
         section="payments",
-        status=HTTPStatus.OK if refusal is None else HTTPStatus.CONFLICT,
+        status=HTTPStatus.OK if problem is None else HTTPStatus.CONFLICT,
         action=action,
         payment=payment,
-        problem=str(refusal) if refusal else None,
-        # The request with this key may still run, so the same key must repeat it. After any other refusal nothing is stored.
-        key=visit.form["key"] if refusal and refusal.reason is RefusalReason.IN_PROGRESS else f"page-{uuid4()}",
+        problem=problem,
+        key=visit.form.get("key") if same_key else f"page-{uuid4()}",
         entered=visit.form,
         suggested=_suggested(action, payment),
         limit=_decimal(limit, payment) if limit is not None and action.name == "refund" else "",

@@ -94,7 +94,7 @@ def comes_from_own_page(request: Request) -> bool:
     origin = request.headers.get("origin")
     if origin is None:
         return site is not None
-    return urlsplit(origin).netloc.lower() == request.headers.get("host", "").lower()
+    return origin.lower().partition("://")[2] == request.headers.get("host", "").lower()
 
 
 def failure_page(visit: Visit, error: Exception) -> Response:
@@ -111,7 +111,7 @@ def failure_page(visit: Visit, error: Exception) -> Response:
             return refused_page(visit, HTTPStatus.FORBIDDEN, message)
         case _ if isinstance(error, TRANSIENT_ERRORS):
             log.warning("page_not_served", path=visit.request.url.path, error=describe_error(error))
-            message = "The database did not answer in time: try again. If you pressed a button, press it again here; it is done once."
+            message = "The database did not answer in time. After a change, look at its result before you repeat it."
             return refused_page(visit, HTTPStatus.SERVICE_UNAVAILABLE, message)
         case _:
             return _defect_page(visit, error)

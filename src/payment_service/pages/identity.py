@@ -44,7 +44,10 @@ class KeepPeer:
 def identify(request: Request, config: Config) -> Person | None:
     """Return the person, or None if nobody is logged in. A proxy's headers take precedence over a session."""
     if "proxy" in config.admin_login and _is_trusted(request.state.peer, config.trusted_proxies):
-        for email, user, groups in _PROXY_HEADERS:
+        families = [family for family in _PROXY_HEADERS if any(name in request.headers for name in family)]
+        if len(families) > 1:
+            return None  # a proxy sets one family, so the sender made up the other
+        for email, user, groups in families:
             if name := read_name(request.headers.get(email) or request.headers.get(user) or ""):
                 return Person(name, roles_of(request.headers.get(groups, "").split(","), config.roles_by_group))
     return _from_session(request.session)

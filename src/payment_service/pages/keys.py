@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from payment_service.db import api_keys
 from payment_service.db.api_keys import Scope
@@ -17,10 +17,14 @@ if TYPE_CHECKING:
     from payment_service.pages.site import Visit
 
 
+# A key that moves money needs limits: `payment-service keys create`.
+_OFFERED: Final = (Scope.READ, Scope.CHECKOUT)
+
+
 async def overview(visit: Visit, *, created: str = "", problem: str | None = None) -> Response:
     """List the valid keys."""
     rows = await api_keys.listed(visit.parts.context.pool, client=None, ended=False)
-    scopes = [(scope.value, SCOPES[scope]) for scope in Scope]
+    scopes = [(scope.value, SCOPES[scope]) for scope in _OFFERED]
     return visit.page(
         "keys.html",
         section="keys",
@@ -35,7 +39,7 @@ async def overview(visit: Visit, *, created: str = "", problem: str | None = Non
 async def create(visit: Visit) -> Response:
     """Create a key and show it once."""
     client = visit.form.get("client", "").strip()
-    scopes = [scope.value for scope in Scope if visit.form.get(f"scope_{scope.value}") == "yes"]
+    scopes = [scope.value for scope in _OFFERED if visit.form.get(f"scope_{scope.value}") == "yes"]
     made: list[str] = []
 
     async def work(connection: Connection) -> ChangeResult:

@@ -56,9 +56,10 @@ class OpenIdLogin:
             log.warning("login_refused", error=describe_error(error))
             raise LoginRefused("The identity provider did not confirm this login: begin again at /login.") from None
         claims = token.get("userinfo") or {}
-        if claims.get("email_verified") is False:
+        if claims.get("email") and claims.get("email_verified") not in (True, "true", None):
             raise LoginRefused("Your email address is not verified at the identity provider: verify it, then log in.")
-        name = read_name(str(claims.get("email") or claims.get("preferred_username") or claims.get("sub") or ""))
+        # People may edit `preferred_username`, and a second person is recognized by the name (OpenID Connect Core 1.0, 5.7).
+        name = read_name(str(claims.get("email") or claims.get("sub") or ""))
         groups = claims.get("groups")
         roles = roles_of(map(str, groups if isinstance(groups, list) else ()), self._config.roles_by_group)
         if not name or not roles:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
@@ -24,12 +25,15 @@ if TYPE_CHECKING:
     from payment_service.telemetry import traces
 
 _W3C: Final = TraceContextTextMapPropagator()
+# The collector may be down, and the grace period of the process has passed.
+CLOSE_S: Final = 2.0
 _NS_PER_S: Final = 1_000_000_000
 
 
 def open_exporter(version: str, deployment: str) -> Spans:
     """Export in the background, to OTEL_EXPORTER_OTLP_ENDPOINT."""
     provider = TracerProvider(
+        shutdown_on_exit=False,  # `close` does it, within a limit
         resource=Resource.create(
             {
                 "service.name": os.environ.get("OTEL_SERVICE_NAME") or "payment-service",
@@ -37,7 +41,7 @@ def open_exporter(version: str, deployment: str) -> Spans:
                 "service.instance.id": f"{socket.gethostname()}:{os.getpid()}",
                 "deployment.environment.name": deployment,
             }
-        )
+        ),
     )
     provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
     return Spans(provider)
@@ -112,8 +116,10 @@ class Spans:
         return _traceparent(span) if span.get_span_context().is_valid else None
 
     def close(self) -> None:
-        """Export what is left."""
-        self._provider.shutdown()
+        """Export what is left, for at most CLOSE_S."""
+        closing = threading.Thread(target=self._provider.shutdown, name="traces-close", daemon=True)
+        closing.start()
+        closing.join(CLOSE_S)
 
 
 def _context(traceparent: str) -> Context:

@@ -66,8 +66,8 @@ def post(path: str, idempotency_key: str | None, **body: object) -> Call:
 
 def printable(name: str, text: str) -> str:
     """Return a text for a header. HTTP libraries show a text that they refuse, and this one may be secret."""
-    if not (text and text.isascii() and text.isprintable()):
-        message = f"{name} is empty or has line ends or other unprintable characters: check how you read it."
+    if not (text and text.isascii() and text.isprintable() and text == text.strip()):
+        message = f"{name} is empty, or has unprintable characters or spaces at an end: check how you read it."
         raise ValueError(message)
     return text
 

@@ -197,7 +197,7 @@ COMMENT ON COLUMN installation.account IS 'Id of the account at the provider. NU
 COMMENT ON COLUMN installation.livemode IS 'Whether the key of the first start was of live mode. NULL until then.';
 COMMENT ON COLUMN installation.claimed_at IS 'When the account first confirmed the claim of the name. NULL until then.';
 
-COMMENT ON TABLE cursor_key IS 'Signs the cursors of lists. Created by the migration, so that all replicas share it without configuration. One row.';
+COMMENT ON TABLE cursor_key IS 'Signs the cursors of lists, and sessions and forms of the operators'' pages. Whoever reads it can make a session. Created by the migration, so that all replicas share it without configuration. One row.';
 
 COMMENT ON TABLE provider_schemas IS 'Tables that providers bring. The service needs as many scripts as its plugins have.';
 COMMENT ON COLUMN provider_schemas.revision IS 'Number of scripts in Plugin.migrations that have run.';

@@ -9,7 +9,8 @@ FROM payments;
 
 CREATE VIEW refunds_decimal AS
 SELECT id, payment_id, (SELECT order_id FROM payments WHERE payments.id = payment_id) AS order_id, status,
-       in_major_units(amount, currency) AS amount, currency, reason, failure_code, bank_reference, expected_at, external,
+       in_major_units(amount, currency) AS amount, currency, reason, failure_code, bank_reference,
+       CASE WHEN status IN ('pending', 'succeeded') THEN expected_at END AS expected_at, external,
        provider, provider_refund_id, metadata, created_at, updated_at
 FROM refunds;
 

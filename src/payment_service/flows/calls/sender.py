@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -9,6 +10,7 @@ import structlog
 
 from payment_service.crash_points import reached
 from payment_service.db import budget, payments
+from payment_service.db.pool import TRANSIENT_ERRORS
 from payment_service.flows.calls.cancel_guard import conclude_guard
 from payment_service.flows.calls.outcomes import NOTHING_YET
 from payment_service.provider.calls import attempt
@@ -68,7 +70,10 @@ class Sender:
         """Report the wait for the claim. Return the payment's traceparent while traces are on."""
         if not steps.wanted():
             return None
-        parent = await payments.traceparent_of(self._pool, operation.payment_id) if traces.on() else None
+        parent = None
+        if traces.on():
+            with suppress(*TRANSIENT_ERRORS):  # a call does not depend on its span's parent
+                parent = await payments.traceparent_of(self._pool, operation.payment_id)
         steps.took(
             "operation_claimed",
             began_s=operation.due_at.timestamp(),

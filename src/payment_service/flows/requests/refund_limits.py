@@ -18,11 +18,14 @@ async def require_within_limits(connection: Connection, actor: Actor, amount: Mo
     """Count a refund of this amount against the actor's key, in the refund's transaction. Raise Refusal above a limit.
 
     Limits are read here and not from the cache, and the count is locked until the commit. So concurrent refunds at two replicas
-    cannot both take what is left. A refund that fails later stays counted.
+    cannot both take what is left. A refund that fails later stays counted. A key that was revoked refunds nothing from then on,
+    although authentication accepts it for some seconds.
     """
-    limits = await api_keys.refund_limits(connection, actor.key_id) if actor.key_id is not None else None
-    if limits is None:
+    if actor.key_id is None:
         return
+    limits = await api_keys.refund_limits(connection, actor.key_id)
+    if limits is None:
+        raise Refusal(RefusalReason.FORBIDDEN, "This API key was revoked or has expired: use another key.")
     _require_allowed(limits, amount)
     if limits.per_day is not None or limits.amounts_per_day:
         count = await api_keys.count_refund(connection, limits.family, amount.currency.code, amount.minor)

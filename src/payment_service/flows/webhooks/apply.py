@@ -146,7 +146,7 @@ class Webhooks:
                 await self._store_alone(delivery, counter)
         else:
             complete(group, None)
-            await report_stored(self._context.pool, group, stored.fold, stored.results, began_s)
+            report_stored(group, stored.fold, stored.results, began_s)
             return True
         return False
 

@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from payment_service.db import payments
-from payment_service.db.pool import TRANSIENT_ERRORS
-from payment_service.telemetry import steps, traces
+from payment_service.telemetry import steps
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from payment_service.db.events import Result
-    from payment_service.db.pool import Pool
     from payment_service.flows.state.fold import Fold
     from payment_service.flows.webhooks.deliveries import Delivery
     from payment_service.provider.port import EventKey
 
 
-async def report_stored(
-    pool: Pool, group: Sequence[Delivery], fold: Fold, results: Iterable[Result], began_s: float
-) -> None:
-    """Report a group that was committed. A step is part of the payment's trace, and links to the request that brought the event."""
+def report_stored(group: Sequence[Delivery], fold: Fold, results: Iterable[Result], began_s: float) -> None:
+    """Report a group that was committed. A step is part of the payment's trace, and links to the request that brought the event.
+
+    The payment of an event that waits is not loaded: the step is then part of the request's trace.
+    """
     if not steps.wanted():
         return
     by_key = {result.event.key: result for result in results}
@@ -30,9 +27,6 @@ async def report_stored(
         result = by_key.get(delivery.event.key)
         payment_id = (result.payment_id if result else None) or delivery.event.payment_id
         trace = _trace_of(fold, result) if result else None
-        if trace is None and payment_id is not None and traces.on():  # another transaction had locked it
-            with suppress(*TRANSIENT_ERRORS):
-                trace = await payments.traceparent_of(pool, payment_id)
         steps.took(
             "webhook_stored",
             began_s=began_s,
