@@ -167,6 +167,7 @@ class OrderConsumer:
                 continue  # read again behind the unreadable batch
             if (error := message.error()) is None:
                 self._broker_status.record_success()
+                self._ends.pop(partition, None)  # the record was written behind it
                 inbound.append(self._decoder.inbound_record(message))
             elif error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001 - the library's name
                 self._ends[partition] = self._held[partition] = message.offset() or 0
