@@ -26,6 +26,7 @@ from payment_service.commands import operator, output, session
 from payment_service.commands.settings import CommandSettings
 from payment_service.config.config import ConfigError
 from payment_service.db.pool import TRANSIENT_ERRORS
+from payment_service.domain.guard import clean
 from payment_service.flows.state.context import Context
 from payment_service.flows.state.errors import Refusal, RefusalReason
 from payment_service.flows.webhooks.apply import Webhooks
@@ -94,7 +95,7 @@ def confirm(name: str, *, transaction: str, amount: str, currency: str, booked_o
 
 def end_refund(refund_id: UUID, *, failure: str) -> None:
     """Record that a refund was transferred, or why it failed. Raises ConfigError, Refusal."""
-    if failure and not _FAILURE.fullmatch(failure):
+    if failure and (not _FAILURE.fullmatch(failure) or clean(failure) != failure):
         raise ConfigError("--failed takes one word of lower-case letters, digits and _, such as account_closed.")
     settings = CommandSettings.from_environment()
 
