@@ -29,7 +29,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m bench.bombs", description=__doc__)
     parser.add_argument("--webhooks", type=int, default=1_500, help="webhooks of each load (%(default)s)")
     parser.add_argument("--connections", type=int, default=4, help="connections of the load (%(default)s)")
-    parser.add_argument("--rate", type=float, default=100, help="webhooks per second; 0: as fast as they are answered (%(default)s)")
+    parser.add_argument(
+        "--rate", type=float, default=100, help="webhooks per second; 0: as fast as they are answered (%(default)s)"
+    )
     arguments = parser.parse_args()
     with start_environment(64, sandbox=True) as on:
         reader = Reader(on, "payments.initiated")

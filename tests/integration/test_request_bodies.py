@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from contextlib import suppress
 
 import pytest
 import structlog
@@ -44,6 +45,29 @@ async def test_body_that_does_not_arrive_in_time_is_refused(api: Api, monkeypatc
     monkeypatch.setattr(bodies, "READ_TIMEOUT_S", 0.05)
     answer = await send(api.port, await head_of_refund(api), wait_close=True)
     assert_problem(answer, 408)
+
+
+async def test_a_connection_that_ends_at_any_byte_is_no_defect(api: Api) -> None:
+    """On all ports: within the request line, a header, the body, or behind it."""
+    hostile = b'GET /v1/payments?user_id=%34%00\xed HTTP/1.1\r\nhost: test\r\ntransfer-encoding: chunked\r\n\r\n5\r\n{"a":\r\n0\r\n\r\n'
+    whole = [await head_of_refund(api) + b'{"amount":', hostile]
+
+    async def cut(port: int, data: bytes) -> None:
+        _reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(data)
+        writer.close()
+        with suppress(ConnectionError):
+            await writer.wait_closed()
+
+    with structlog.testing.capture_logs() as logs:
+        for port in (api.port, api.operations_port):
+            for request in whole:
+                for end in range(0, len(request), 100):
+                    await asyncio.gather(
+                        *(cut(port, request[:n]) for n in range(end, min(end + 100, len(request) + 1)))
+                    )
+        assert (await api.get("/v1/payments")).status == 200
+    assert [line for line in logs if line["log_level"] in {"error", "warning"}] == []
 
 
 @pytest.mark.parametrize("character", ["\x1b", "\x9b", "\u202e", "\u2066", "\u2028", "\u200b", "\ufeff", "\x00"])
