@@ -76,3 +76,12 @@ async def test_invisible_characters_in_a_reason_are_refused(api: Api, character:
     headers = {"authorization": f"Bearer {key}", "content-type": "application/json", "idempotency-key": "k-1"}
     body = json.dumps({"amount": "1.00", "reason": f"to{character}day"}).encode()
     assert_problem(await ask(api.port, "POST", f"/v1/payments/{payment}/refunds", headers, body), 422)
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-32", "utf-8-sig"])
+async def test_a_body_that_is_not_utf_8_is_refused(api: Api, encoding: str) -> None:
+    """A proxy that inspects bodies reads UTF-8, so another encoding could pass it unseen."""
+    payment, key = await api.insert(status="succeeded", captured=1990), await api.key_for("read", "refund")
+    headers = {"authorization": f"Bearer {key}", "content-type": "application/json", "idempotency-key": "k-1"}
+    body = json.dumps({"amount": "1.00"}).encode(encoding)
+    assert_problem(await ask(api.port, "POST", f"/v1/payments/{payment}/refunds", headers, body), 400)
