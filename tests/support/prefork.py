@@ -1,8 +1,8 @@
 """Run `payment-service` and `stripe-sandbox` as forks of one process that has imported them.
 
 The imports of a command take a second of CPU, and the suite starts a thousand commands. A fork is a real process: it has
-its own environment, folder, output, exit code and signals. Only the start of the interpreter is shared, so a command with
-PYTHONPATH starts as usual. The tests of the demo and of the wheels start the installed commands.
+its own environment, folder, output, exit code and signals. Only the start of the interpreter is shared. With PYTHONPATH, a fork
+makes its commands again, because packages add some. The tests of the demo and of the wheels start the installed commands.
 """
 
 from __future__ import annotations
@@ -165,7 +165,11 @@ def _prepare(
     os.chdir(folder)
     sys.argv = [str(Path(sys.executable).with_name(program)), *arguments]
     importlib.reload(crash_points)
-    return cast("Callable[[], object]", importlib.import_module(_MAINS[program]).main)
+    commands = importlib.import_module(_MAINS[program])
+    if "PYTHONPATH" in env:
+        sys.path[1:1] = env["PYTHONPATH"].split(os.pathsep)
+        importlib.reload(commands)
+    return cast("Callable[[], object]", commands.main)
 
 
 def _text(number: int, mode: str) -> Any:
