@@ -81,6 +81,8 @@ class Loop:
         worked_s = -math.inf
         while not self._stopping.is_set():
             await self._gather(worked_s + self._apart_s - time.monotonic())
+            if self._stopping.is_set():
+                return
             self._signal.clear()
             began_s = time.monotonic()
             try:
@@ -108,8 +110,9 @@ class Loop:
         if seconds <= 0 or self._enough():
             return
         self._gathering = True
-        self._signal.clear()
-        await self._wait(seconds, wakeable=not self._stopping.is_set())
+        if not self._stopping.is_set():
+            self._signal.clear()
+        await self._wait(seconds, wakeable=True)
         self._gathering = False
 
     async def _wait(self, seconds: float, *, wakeable: bool) -> None:

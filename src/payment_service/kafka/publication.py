@@ -78,7 +78,7 @@ class Publication:
     async def round(self, producer: RecordProducer, *, sending: bool, fetching: bool = True) -> bool:
         """Do one round and return True if it did any work. Raises LeaseLostError, and errors of the database.
 
-        `fetching`: look for new records. Those that the last fetch had to leave are fetched in any case.
+        `fetching`: look for new records. Records that the last fetch had to leave are fetched in any case.
         An error loses nothing: results that could not be written are kept for the next round.
         """
         reports = producer.drain_reports()

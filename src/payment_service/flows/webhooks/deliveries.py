@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 GROUP_MAX: Final = 256
 # Every delivery wakes the loops.
 STORE_INTERVAL_MAX_S: Final = 5.0
-# Deliveries that keep coming share a commit. One after a pause waits for nobody, and this many wait no longer.
+# Deliveries that keep coming share a commit. The first after a pause waits for nobody, and this many wait no longer.
 STORE_APART_S: Final = 0.01
 STORE_ENOUGH: Final = 32
 
