@@ -81,8 +81,20 @@ async def fill(connection: Connection, rows: int) -> str:
 
 def paths(payment_id: str) -> list[str]:
     """Return the addresses to visit."""
-    lists = ["", "?status=succeeded", "?status=declined", "?status=partially_refunded", "?status=processing", "?currency=usd"]
-    lists += ["?currency=eur", "?status=refunded&currency=usd", "?since=2020-01-01&until=2099-12-31", "?until=2020-01-01"]
+    lists = [
+        "",
+        "?status=succeeded",
+        "?status=declined",
+        "?status=partially_refunded",
+        "?status=processing",
+        "?currency=usd",
+    ]
+    lists += [
+        "?currency=eur",
+        "?status=refunded&currency=usd",
+        "?since=2020-01-01&until=2099-12-31",
+        "?until=2020-01-01",
+    ]
     searches = ["?q=order-1097", f"?q={payment_id}", "?q=pi_3Nobody", "?q=nobody", "?q=4242+19.90"]
     return [
         "/",
@@ -122,7 +134,9 @@ async def run(postgres: EmbeddedPostgres, postmaster: int, rows: int) -> int:
         for path in paths(payment_id):
             ms = await visit(visitor, path, Cpu(postmaster))
             slow += ms > PAGE_CPU_MS_MAX
-            print(f"{ms:7.1f} ms CPU  {path.replace(payment_id, 'ID')}{'  too slow' * (ms > PAGE_CPU_MS_MAX)}", flush=True)
+            print(
+                f"{ms:7.1f} ms CPU  {path.replace(payment_id, 'ID')}{'  too slow' * (ms > PAGE_CPU_MS_MAX)}", flush=True
+            )
     return slow
 
 
