@@ -44,7 +44,7 @@ help:
 	@echo 'make test-payment-webhook    send it a signed webhook for its latest payment; ARGS=ORDER_ID for another'
 	@echo 'make fuzz                    send 20,000 requests generated from openapi.json to a running service; the suite sends 1,000'
 	@echo 'make mutants                 check that the tests detect known defects (minutes); ARGS="lock-skipped" selects some'
-	@echo 'make test-scale              fail if a read or a loop walks a million skewed payments; ARGS="--payments 10000000"'
+	@echo 'make test-scale              fail if a read, a loop or a page walks a million skewed payments; ARGS="--payments 10000000"'
 	@echo 'make check                   check lint, format, types, import directions and prose'
 	@echo 'make reference               bring the bundle of the interactive API reference from npm (else exits 4)'
 	@echo 'make release                 build all that a release of HEAD publishes into dist/, twice, compare, and install each alone (needs npm, else exits 4)'
@@ -139,6 +139,7 @@ mutants: install
 
 test-scale: install
 	@$(BIN)/python -m bench.scale $(ARGS)
+	@$(BIN)/python -m bench.pages $(ARGS)
 
 check: install
 	$(BIN)/ruff check
