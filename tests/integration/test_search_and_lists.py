@@ -213,7 +213,8 @@ async def test_a_list_comes_as_csv_page_by_page(api: Api) -> None:
     for number in range(3):
         await api.insert(f"o-{number}")
     await api.pool.execute("UPDATE payments SET user_id = $1", "=cmd|' /C calc'!A1")
-    rows, target = [], "/v1/payments?status=pending&limit=2"
+    rows: list[dict[str, str]] = []
+    target = "/v1/payments?status=pending&limit=2"
     while target:
         answer = await api.get(target, accept="text/csv")
         assert (answer.status, answer.headers["content-type"]) == (200, "text/csv; charset=utf-8")
