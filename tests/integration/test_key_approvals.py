@@ -1,4 +1,4 @@
-"""Refunds above the limit of an API key: each waits for a person, and its idempotency key then gets the outcome."""
+"""Refunds above the limit of an API key: each needs approval, and its idempotency key then gets the outcome."""
 
 from __future__ import annotations
 
