@@ -121,10 +121,15 @@ async def test_second_person_approves_a_refund_once(pages: ServedPages) -> None:
     assert await refunds(pages) == []
 
     carol = await pages.log_in("carol", "finance")
-    answers = await asyncio.gather(*(one.submit(path, f"{path}/approve") for one in (bob, bob, carol)))
+    pressed = [(one, await one.hidden(path, f"{path}/approve")) for one in (bob, bob, carol)]
+    answers = await asyncio.gather(*(one.post(f"{path}/approve", fields) for one, fields in pressed))
 
     assert HTTPStatus.SEE_OTHER in {answer.status for answer in answers}
     assert await refunds(pages) == [50_000]
+    [winner, loser] = ["bob", "carol"] if answers[2].status == HTTPStatus.CONFLICT else ["carol", "bob"]
+    late, fields = pressed[2 if loser == "carol" else 0]
+    again = await late.post(f"{path}/approve", fields)
+    assert f"{winner} has approved this request already".encode() in again.body
     assert b"No refund waits for a second person" in (await bob.get("/approvals")).body
     audit = await pages.audit()
     assert audit[0] == ("pages:ada", "refund.request_approval")

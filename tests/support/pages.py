@@ -167,7 +167,7 @@ async def serve_pages(flows: Flows) -> AsyncIterator[ServedPages]:
         reads=flows.pool,
         readiness=readiness,
         replays=replays,
-        key=await cursor_key.read(flows.pool),
+        key=await cursor_key.read_derived(flows.pool, "pages"),
     )
     async with served(build_pages(parts)) as port:
         yield ServedPages(port, flows)

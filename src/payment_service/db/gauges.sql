@@ -68,6 +68,10 @@ CROSS JOIN LATERAL (SELECT due_at FROM polls WHERE provider = p.provider AND due
 UNION ALL
 SELECT 'events_unread', ARRAY[provider], extract(epoch FROM now())::float8 + clock_ahead_s - events_read_until FROM event_positions
 UNION ALL
+SELECT 'audit_unsealed', '{}', coalesce(max(extract(epoch FROM clock_timestamp() - a.at)), 0)::float8
+FROM (SELECT audit_id FROM audit_unsealed ORDER BY audit_id LIMIT 1) u
+JOIN audit a ON a.id = u.audit_id
+UNION ALL
 SELECT 'refunds_without_balance', '{}', count(*)::float8
 FROM (
     SELECT FROM provider_budget p

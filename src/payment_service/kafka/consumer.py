@@ -175,3 +175,4 @@ class OrderConsumer:
                 continue  # read again behind the unreadable batch
             if (error := message.error()) is None:
                 self._broker_status.record_success()
+                self._ends.pop(partition, None)  # the record was written behind it
