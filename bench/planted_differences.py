@@ -117,6 +117,7 @@ def _reconcile(harness: Harness, window: Window) -> Run:
         "DB_DSN": harness.dsn,
         "STRIPE_SECRET_KEY": API_KEY,
         "STRIPE_API_BASE": harness.sandbox.base_url,
+        "PAYMENT_SERVICE_AS": "bench",
         "PROVIDER_RATE_PER_SECOND": "1000",
     }
     since, until = window.since.isoformat(), window.until.isoformat()
