@@ -166,8 +166,6 @@ class Recovery:
                         elif verdict is None:
                             self.done.open.append(f"payment {name}: {provider.name} has an intent that cannot be read")
                 await fold.write(connection)
-                if fold.new_intents:
-                    await operations.finish_known_creates(connection, fold.new_intents)
                 self.done.intents_applied += len(locked)
 
     async def _by_owner(
