@@ -37,7 +37,7 @@ GROWTH_MAX: Final = 0.2
 POLL_S: Final = 0.1
 # The sandbox reads a state file of 100,000 payments in about a minute.
 START_TIMEOUT_S: Final = 300.0
-# What the provider and our rows say of each other. An edited row also contradicts our other rows, and an event that never came
+# The codes of the comparison of our rows with the provider. An edited row also contradicts our other rows, and an event that never came
 # is reported too: these have tests of their own.
 JUDGED: Final = CATALOG.keys() - {EVENT_MISSING}
 
