@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Final
 import structlog
 
 from payment_service.crash_points import reached
-from payment_service.db import events, operations, payments
+from payment_service.db import events, payments
 from payment_service.db.pool import TRANSIENT_ERRORS
 from payment_service.domain.dispute import DisputeChanged
 from payment_service.domain.payment import Applied, ChargeFact, Ignored, IntentFact, Parked, Status, Stray
@@ -293,8 +293,6 @@ class Webhooks:
         await fold.load_for(connection, [(key, e.fact) for e, key in named if key is not None and e.fact is not None])
         results = [self._fold_in(fold, event, key, known) for event, key in named]
         await fold.write(connection)
-        if fold.new_intents:
-            await operations.finish_known_creates(connection, fold.new_intents)
         return fold, results
 
     async def _match_payments(self, connection: Connection, work: Sequence[ProviderEvent]) -> dict[EventKey, UUID]:
