@@ -4,7 +4,7 @@
 SHELL = /bin/sh
 BIN = .venv/bin
 ARGS =
-# Tests wait for processes, leases and heartbeats, so two cores serve four workers.
+# Tests wait for processes, leases and heartbeats, so two cores serve four workers, and six of the everyday tests.
 PYTEST = $(BIN)/pytest --numprocesses 4 --dist worksteal
 # Without bytecode, each process of pytest rewrites all tests. An empty variable counts as unset.
 export PYTHONDONTWRITEBYTECODE =
@@ -67,7 +67,7 @@ demo: install
 	@$(BIN)/payment-service demo $(ARGS)
 
 test: install
-	@$(PYTEST) --ignore tests/sandbox --ignore tests/faults --ignore tests/installation $(ARGS)
+	@$(PYTEST) --numprocesses 6 --ignore tests/sandbox --ignore tests/faults --ignore tests/installation $(ARGS)
 
 test-faults: install
 	@$(PYTEST) tests/faults $(ARGS)
