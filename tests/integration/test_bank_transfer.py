@@ -14,17 +14,14 @@ from stdnum import iso11649
 from payment_service.bank_transfer.contracts import BankTransferPay
 from payment_service.bank_transfer.transfers import TransferOutcome
 from payment_service.db import payments
-from payment_service.db.audit import Actor
 from payment_service.db.gauges import sample
 from payment_service.db.operations import NewOperation, enqueue
 from payment_service.flows.requests.checkout import Checkouts
-from payment_service.flows.requests.idempotency import ChangeRequest
-from payment_service.flows.requests.refund import Refunds, RefundTerms
 from payment_service.flows.state.errors import Refusal
 from payment_service.flows.timers.expiry import Expiry
 from payment_service.provider.port import Kind
 from payment_service.telemetry import metrics
-from tests.support.bank import CLERK, Bank, open_bank, reference
+from tests.support.bank import CLERK, Bank, open_bank, reference, refund
 from tests.support.eventually import eventually_async
 from tests.support.flows import name_of
 from tests.support.operator import Operator
@@ -50,23 +47,6 @@ async def cancel(bank: Bank, order_id: str) -> None:
     async with bank.pool.acquire() as connection:
         await enqueue(connection, [operation])
     bank.dispatcher.wake()
-
-
-async def refund(bank: Bank, order_id: str, amount: str | None = None, key: str = "r-1") -> UUID:
-    """Request a refund and return its id once the ledger has it."""
-    change_request = ChangeRequest(
-        actor=Actor(client="shop"),
-        key=key,
-        action="refund",
-        payment_id=name_of(order_id),
-        parameters={"amount": amount},
-    )
-    await Refunds(bank.context).request(
-        name_of(order_id), RefundTerms(amount=amount, reason="", metadata={}), change_request
-    )
-    await bank.flows.run_calls()
-    refund_id: UUID = await bank.pool.fetchval("SELECT id FROM refunds WHERE idempotency_key = $1", key)
-    return refund_id
 
 
 async def test_checkout_shows_the_transfer_details_until_the_payment_ends(bank: Bank) -> None:

@@ -14,12 +14,14 @@ from urllib.request import HTTPRedirectHandler, Request, build_opener, urlopen
 import pytest
 from pydantic import SecretStr
 
+from payment_service.bank_transfer.pages import PAGES as BANK_PAGES
 from payment_service.db import page_logins
 from payment_service.pages.guard import QUERY_LIMIT_BYTES
 from payment_service.pages.login import _own_path
 from payment_service.pages.permissions import HOLDERS, Permission, Role
 from payment_service.pages.routes import ROUTES, SECTIONS
 from payment_service_demo.embedded.process import free_port
+from tests.support.bank import open_bank
 from tests.support.eventually import eventually
 from tests.support.flows import open_flows
 from tests.support.pages import ServedPages, Visitor, serve_pages
@@ -59,17 +61,24 @@ EXPECTED = {
     "GET /keys": "operator",
     "POST /keys": "operator",
     "POST /keys/{id:uuid}/revoke": "operator",
+    "GET /bank": "finance",
+    "POST /bank/preview": "finance",
+    "POST /bank/import": "finance",
+    "GET /bank/transfer": "finance",
+    "POST /bank/assign": "finance",
+    "POST /bank/close": "finance",
+    "GET /bank/refunds/{id:uuid}": "finance",
+    "POST /bank/refunds/{id:uuid}": "finance",
 }
+ALL_ROUTES = ROUTES + BANK_PAGES.routes
 GROUPS = {"admin_groups": ("team-support:support", "team-finance:finance", "ops:payments:operator")}
 
 
 @pytest.fixture
 async def pages(database_dsn: str) -> AsyncIterator[ServedPages]:
     """Serve the pages with the login by link."""
-    async with (
-        open_flows(database_dsn, "http://127.0.0.1:9", admin_port=8083) as flows,
-        serve_pages(flows) as served,
-    ):
+    settings = {"admin_port": 8083, "providers": ("stripe", "bank_transfer")}
+    async with open_bank(database_dsn, **settings) as bank, serve_pages(bank.flows) as served:
         yield served
 
 
@@ -82,9 +91,9 @@ async def behind_proxy(database_dsn: str) -> AsyncIterator[ServedPages]:
 
 
 def test_table_of_routes_is_complete() -> None:
-    assert [f"{one.method} {one.path}" for one in ROUTES] == list(EXPECTED)
+    assert [f"{one.method} {one.path}" for one in ALL_ROUTES] == list(EXPECTED)
     assert set(HOLDERS) == set(Permission)
-    assert all(f"GET {one.path}" in EXPECTED for one in SECTIONS)
+    assert all(f"GET {one.path}" in EXPECTED for one in SECTIONS + BANK_PAGES.sections)
 
 
 async def test_every_route_is_open_to_exactly_its_roles(pages: ServedPages) -> None:
@@ -96,7 +105,7 @@ async def test_every_route_is_open_to_exactly_its_roles(pages: ServedPages) -> N
             if role is not Role.VIEWER
             else {}
         )
-        for route in ROUTES:
+        for route in ALL_ROUTES:
             path = route.path.replace("{id:uuid}", str(payment))
             answer = await (visitor.get(path) if route.method == "GET" else visitor.post(path, token))
             allowed = role.value in EXPECTED[f"{route.method} {route.path}"].split()
@@ -119,7 +128,7 @@ async def test_navigation_leads_only_to_pages_that_open(pages: ServedPages) -> N
 
 async def test_nobody_sees_a_page_without_a_login(pages: ServedPages) -> None:
     stranger = Visitor(pages.port)
-    for route in ROUTES:
+    for route in ALL_ROUTES:
         path = route.path.replace("{id:uuid}", "ae21913b-5b2f-5c29-8abf-153dfb1cfa87")
         answer = await (stranger.get(path) if route.method == "GET" else stranger.post(path, {}))
         if route.method == "GET":

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from datetime import date
 from types import SimpleNamespace
 from typing import Any
+from uuid import UUID
 
 from payment_service.bank_transfer.provider import BankTransfer
 from payment_service.bank_transfer.references import reference_of
@@ -16,6 +17,8 @@ from payment_service.bank_transfer.transfers import TransferResult, Transfers
 from payment_service.db.audit import Actor
 from payment_service.db.pool import Pool
 from payment_service.flows.calls.dispatch import Dispatcher
+from payment_service.flows.requests.idempotency import ChangeRequest
+from payment_service.flows.requests.refund import Refunds, RefundTerms
 from payment_service.flows.state.context import Context
 from payment_service.flows.webhooks.apply import Webhooks
 from payment_service.provider.plugins import ProviderContext
@@ -66,6 +69,23 @@ class Bank(SimpleNamespace):
             "SELECT type FROM outbox WHERE aggregateid = $1 ORDER BY sequence", name_of(order_id)
         )
         return [row["type"].removeprefix("payments.") for row in rows]
+
+
+async def refund(bank: Bank, order_id: str, amount: str | None = None, key: str = "r-1") -> UUID:
+    """Request a refund and return its id once the ledger has it."""
+    change_request = ChangeRequest(
+        actor=Actor(client="shop"),
+        key=key,
+        action="refund",
+        payment_id=name_of(order_id),
+        parameters={"amount": amount},
+    )
+    await Refunds(bank.context).request(
+        name_of(order_id), RefundTerms(amount=amount, reason="", metadata={}), change_request
+    )
+    await bank.flows.run_calls()
+    refund_id: UUID = await bank.pool.fetchval("SELECT id FROM refunds WHERE idempotency_key = $1", key)
+    return refund_id
 
 
 def transfer(text: str, amount: str = "19.90", transaction_id: str = "t-1", currency: str = "EUR") -> Transfer:

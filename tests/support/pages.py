@@ -23,6 +23,7 @@ from payment_service.pages.site import Parts
 from tests.support.flows import Flows
 from tests.support.http import Answer, ask, served
 
+_BOUNDARY = "----boundary-of-the-form"
 READY = Readiness(ready=True, checks={"database": "ok", "broker": "ok"})
 
 
@@ -49,6 +50,22 @@ class Visitor:
         }
         return self._keep(await ask(self.port, "POST", path, sent, urlencode(fields).encode()))
 
+    async def upload(self, page: str, path: str, content: bytes) -> Answer:
+        """Open a page and send a file as its form of `path` does, with the hidden fields of the page."""
+        fields = await self.hidden(page, path)
+        parts = [
+            f'--{_BOUNDARY}\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n'.encode()
+            for name, value in fields.items()
+        ]
+        file = f'--{_BOUNDARY}\r\nContent-Disposition: form-data; name="statement"; filename="a.csv"\r\nContent-Type: text/csv\r\n\r\n'
+        body = b"".join([*parts, file.encode(), content, f"\r\n--{_BOUNDARY}--\r\n".encode()])
+        sent = {
+            **self._headers(),
+            "origin": f"http://127.0.0.1:{self.port}",
+            "content-type": f"multipart/form-data; boundary={_BOUNDARY}",
+        }
+        return self._keep(await ask(self.port, "POST", path, sent, body))
+
     def download(self, path: str) -> str:
         """Download a file, which is sent in chunks."""
         connection = HTTPConnection("127.0.0.1", self.port, timeout=10)
@@ -65,7 +82,11 @@ class Visitor:
 
     async def hidden(self, page: str, path: str) -> dict[str, str]:
         """Return the hidden fields of a page's form."""
-        answer = await self.get(page)
+        return self.hidden_in(await self.get(page), path)
+
+    @staticmethod
+    def hidden_in(answer: Answer, path: str) -> dict[str, str]:
+        """Return the hidden fields of the form to `path` of a page that was answered."""
         text = answer.body.decode()
         form = next(part for part in re.findall(r"<form.*?</form>", text, re.DOTALL) if f'action="{path}"' in part)
         return {

@@ -2,52 +2,35 @@
 
 from __future__ import annotations
 
-import re
 import sys
 from datetime import UTC, datetime
 from typing import IO, TYPE_CHECKING, Final
 
-import structlog
-
 from payment_service.bank_transfer import ledger
 from payment_service.bank_transfer.contracts import Statement, StatementLine
 from payment_service.bank_transfer.events import PROVIDER
+from payment_service.bank_transfer.imports import NOT_IMPORTED, import_lines, import_transfer
 from payment_service.bank_transfer.provider import BankTransfer
 from payment_service.bank_transfer.references import find_references
 from payment_service.bank_transfer.settings import BankTransferSettings
-from payment_service.bank_transfer.statement import (
-    BadLine,
-    Outgoing,
-    read_statement,
-    read_transfer,
-)
-from payment_service.bank_transfer.transfers import TransferOutcome, Transfers
+from payment_service.bank_transfer.statement import read_transfer
+from payment_service.bank_transfer.transfers import FAILURE, TransferOutcome, Transfers
 from payment_service.commands import operator, output, session
 from payment_service.commands.settings import CommandSettings
 from payment_service.config.config import ConfigError
-from payment_service.db.pool import TRANSIENT_ERRORS
 from payment_service.flows.state.context import Context
 from payment_service.flows.state.errors import Refusal, RefusalReason
 from payment_service.flows.webhooks.apply import Webhooks
 from payment_service.provider.plugins import ProviderContext
 from payment_service.provider.providers import Providers
-from payment_service.telemetry.errors import describe_error
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from uuid import UUID
 
-    from payment_service.bank_transfer.statement import Transfer
     from payment_service.db.pool import Pool
 
-log = structlog.get_logger(__name__)
-
-# Results that make an import fail, so that an operator looks at the job. Others were imported, or are parked and
-# counted.
-_NOT_IMPORTED: Final = frozenset({"bad", TransferOutcome.CONTRADICTED.value})
 STANDARD_INPUT: Final = "-"
-# Published as the code of payments.refund_failed, beside other providers' codes.
-_FAILURE: Final = re.compile(r"[a-z0-9_]{1,100}")
 
 
 def import_statement(path: str, *, as_json: bool) -> bool:
@@ -60,7 +43,7 @@ def import_statement(path: str, *, as_json: bool) -> bool:
         output.print_json(statement)
     else:
         _show(lines)
-    return not any(line.result in _NOT_IMPORTED for line in lines)
+    return not any(line.result in NOT_IMPORTED for line in lines)
 
 
 def confirm(name: str, *, transaction: str, amount: str, currency: str, booked_on: str, as_json: bool) -> bool:
@@ -82,19 +65,20 @@ def confirm(name: str, *, transaction: str, amount: str, currency: str, booked_o
             "reference": asked.reference,
             "transaction_id": transaction,
         }
-        return await _import_transfer(await _transfers(pool, settings), None, read_transfer(row, today=today))
+        transfers = await _transfers(pool, settings)
+        return await import_transfer(transfers, None, read_transfer(row, today=today), operator.actor())
 
     line = session.run(work, settings)
     if as_json:
         output.print_json(line)
     else:
         _show([line])
-    return line.result not in _NOT_IMPORTED
+    return line.result not in NOT_IMPORTED
 
 
 def end_refund(refund_id: UUID, *, failure: str) -> None:
     """Record that a refund was transferred, or why it failed. Raises ConfigError, Refusal."""
-    if failure and not _FAILURE.fullmatch(failure):
+    if failure and not FAILURE.fullmatch(failure):
         raise ConfigError("--failed takes one word of lower-case letters, digits and _, such as account_closed.")
     settings = CommandSettings.from_environment()
 
@@ -108,35 +92,7 @@ def end_refund(refund_id: UUID, *, failure: str) -> None:
 
 async def _import(pool: Pool, settings: CommandSettings, file: Iterable[bytes]) -> list[StatementLine]:
     transfers = await _transfers(pool, settings)
-    lines: list[StatementLine] = []
-    for found in read_statement(file, today=datetime.now(UTC).date()):
-        match found:
-            case BadLine(number=number, problem=problem):
-                lines.append(StatementLine(line=number, result="bad", reason=problem))
-            case Outgoing(number=number):
-                lines.append(StatementLine(line=number, result="outgoing"))
-            case (number, transfer):
-                lines.append(await _import_transfer(transfers, number, transfer))
-    return lines
-
-
-async def _import_transfer(transfers: Transfers, number: int | None, transfer: Transfer) -> StatementLine:
-    try:
-        taken = await transfers.take(transfer, operator.actor())
-    except TRANSIENT_ERRORS:
-        raise
-    except Exception as error:  # noqa: BLE001 - one line that trips the database must not stop the others
-        log.error("transfer_not_taken", transaction_id=transfer.transaction_id, error=describe_error(error))
-        reason = f"PostgreSQL refused it: {describe_error(error)}; report this as a defect"
-        return StatementLine(line=number, transaction_id=transfer.transaction_id, result="bad", reason=reason)
-    return StatementLine(
-        line=number,
-        transaction_id=transfer.transaction_id,
-        result=taken.outcome.value,
-        payment_id=taken.payment_id,
-        reference=taken.reference,
-        reason=taken.reason,
-    )
+    return await import_lines(transfers, file, operator.actor(), today=datetime.now(UTC).date())
 
 
 async def _transfers(pool: Pool, settings: CommandSettings) -> Transfers:

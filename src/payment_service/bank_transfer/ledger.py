@@ -14,7 +14,7 @@ from payment_service_events.currency import currency
 from payment_service_events.money import Money
 
 if TYPE_CHECKING:
-    from datetime import datetime
+    from datetime import date, datetime
 
     from payment_service.bank_transfer.statement import Transfer
     from payment_service.db.pool import Connection, Pool
@@ -29,6 +29,40 @@ class KnownTransfer:
     amount: Money
     outcome: str
     reference: str | None
+    booked_on: date
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class UnmatchedTransfer:
+    """A transfer that names no payment. `text` is what the customer wrote."""
+
+    transaction_id: str
+    amount: Money
+    booked_on: date
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class OpenIntent:
+    """A payment that waits for its transfer."""
+
+    reference: str
+    order_id: str
+    user_id: str
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class OpenRefund:
+    """A transfer back that the shop has to make."""
+
+    refund_id: UUID
+    payment_id: UUID
+    order_id: str
+    user_id: str
+    amount: Money
+    created_at: datetime
 
 
 async def open_intent(connection: Connection, reference: str, payment_id: UUID, amount: Money) -> Intent | None:
@@ -97,7 +131,36 @@ async def pay_intent(connection: Connection, paid: Intent, transfer: Transfer) -
 async def lock_transfer(connection: Connection, account: str, transaction_id: str) -> KnownTransfer:
     """Lock and return a known transaction."""
     row: Any = await connection.fetchrow(_SQL.lock_transfer, account, transaction_id)
-    return KnownTransfer(_amount(row), row["outcome"], row["reference"])
+    return _known(row)
+
+
+async def transfer(connection: Connection, account: str, transaction_id: str) -> KnownTransfer | None:
+    """Return a transaction, if it is known."""
+    row = await connection.fetchrow(_SQL.transfer, account, transaction_id)
+    return _known(row) if row else None
+
+
+async def unmatched(connection: Connection, account: str, limit: int) -> list[UnmatchedTransfer]:
+    """Return the oldest transfers to this account that name no payment."""
+    rows = await connection.fetch(_SQL.unmatched, account, limit)
+    return [UnmatchedTransfer(row["transaction_id"], _amount(row), row["booked_on"], row["text"]) for row in rows]
+
+
+async def open_refunds(connection: Connection, limit: int) -> list[OpenRefund]:
+    """Return the oldest transfers back that nobody has made yet."""
+    return [_open_refund(row) for row in await connection.fetch(_SQL.open_refunds, limit)]
+
+
+async def open_refund_of(connection: Connection, refund_id: UUID) -> OpenRefund | None:
+    """Return a transfer back that nobody has made yet."""
+    row = await connection.fetchrow(_SQL.open_refund_of, refund_id)
+    return _open_refund(row) if row else None
+
+
+async def open_intents_of(connection: Connection, amount: Money, limit: int) -> list[OpenIntent]:
+    """Return the newest intents that wait for exactly this amount."""
+    rows = await connection.fetch(_SQL.open_intents_of, amount.minor, amount.currency.code, limit)
+    return [OpenIntent(row["reference"], row["order_id"], row["user_id"], row["created_at"]) for row in rows]
 
 
 async def open_refund(connection: Connection, refund_id: UUID, of: Intent, amount: Money) -> None:
@@ -121,6 +184,16 @@ async def refunds_of(connection: Connection, reference: str) -> list[LedgerRefun
 async def end_refund(connection: Connection, refund_id: UUID, status: RefundStatus, failure: str) -> LedgerRefund:
     """Record the result of a locked transfer back."""
     return _refund(await connection.fetchrow(_SQL.end_refund, refund_id, status.value, failure))
+
+
+def _open_refund(row: Any) -> OpenRefund:
+    return OpenRefund(
+        row["refund_id"], row["payment_id"], row["order_id"], row["user_id"], _amount(row), row["created_at"]
+    )
+
+
+def _known(row: Any) -> KnownTransfer:
+    return KnownTransfer(_amount(row), row["outcome"], row["reference"], row["booked_on"], row["text"])
 
 
 def _intent(row: Any) -> Intent:

@@ -40,8 +40,39 @@ RETURNING transaction_id
 UPDATE bank_transfers SET outcome = $3, reference = $4 WHERE account = $1 AND transaction_id = $2
 
 -- name: lock_transfer
-SELECT amount, currency, outcome, reference FROM bank_transfers WHERE account = $1 AND transaction_id = $2
+SELECT amount, currency, outcome, reference, booked_on, text FROM bank_transfers WHERE account = $1 AND transaction_id = $2
 FOR UPDATE
+
+-- name: transfer
+SELECT amount, currency, outcome, reference, booked_on, text FROM bank_transfers WHERE account = $1 AND transaction_id = $2
+
+-- name: unmatched
+SELECT transaction_id, amount, currency, booked_on, text FROM bank_transfers
+WHERE account = $1 AND outcome = 'transfer.unmatched'
+ORDER BY created_at, transaction_id
+LIMIT $2
+
+-- name: open_refunds
+SELECT r.refund_id, r.payment_id, p.order_id, p.user_id, r.amount, r.currency, r.created_at
+FROM bank_refunds r
+JOIN payments p ON p.id = r.payment_id
+WHERE r.status = 'pending'
+ORDER BY r.created_at, r.refund_id
+LIMIT $1
+
+-- name: open_refund_of
+SELECT r.refund_id, r.payment_id, p.order_id, p.user_id, r.amount, r.currency, r.created_at
+FROM bank_refunds r
+JOIN payments p ON p.id = r.payment_id
+WHERE r.refund_id = $1 AND r.status = 'pending'
+
+-- name: open_intents_of
+SELECT i.reference, p.order_id, p.user_id, i.created_at
+FROM bank_intents i
+JOIN payments p ON p.id = i.payment_id
+WHERE i.status = 'pending' AND i.amount = $1 AND i.currency = $2
+ORDER BY i.created_at DESC, i.reference
+LIMIT $3
 
 -- name: open_refund
 INSERT INTO bank_refunds (refund_id, payment_id, reference, amount, currency) VALUES ($1, $2, $3, $4, $5)

@@ -10,9 +10,10 @@ Therefore exactly one of a payment and a concurrent cancel wins.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from payment_service.bank_transfer import events, ledger
 from payment_service.bank_transfer.references import find_references
@@ -31,6 +32,12 @@ if TYPE_CHECKING:
     from payment_service.db.audit import Actor
     from payment_service.db.pool import Connection, Pool
     from payment_service.flows.webhooks.apply import Webhooks
+
+
+# Published as the code of payments.refund_failed, beside other providers' codes.
+FAILURE: Final = re.compile(r"[a-z0-9_]{1,100}")
+
+_PAID_BEFORE: Final = "it had been paid before"
 
 
 class TransferOutcome(StrEnum):
@@ -66,7 +73,7 @@ class Transfers:
         async with self._pool.acquire() as connection, connection.transaction():
             known = not await ledger.claim_transfer(connection, self._account, transfer)
             before = await ledger.lock_transfer(connection, self._account, transfer.transaction_id) if known else None
-            named = await _lock_named(connection, transfer)
+            named = await _find_named(connection, transfer, lock=True)
             if before is not None and (result := _compare(before, transfer, named)) is not None:
                 return result
             intent, reason = _match(named, transfer)
@@ -86,10 +93,12 @@ class Transfers:
         self._webhooks.after_commit(stored)
         # The payment may still reject a transfer that the ledger accepted, for example after a restore.
         reason = reason or next((result.parked_reason for result in stored.results if result.parked_reason), "")
-        outcome = (
-            TransferOutcome.UNMATCHED if intent is None else TransferOutcome.PARKED if reason else TransferOutcome.PAID
+        return TransferResult(
+            outcome=_outcome(intent, reason),
+            payment_id=event.payment_id,
+            reference=event.intent_id,
+            reason=reason,
         )
-        return TransferResult(outcome=outcome, payment_id=event.payment_id, reference=event.intent_id, reason=reason)
 
     async def end_refund(self, refund_id: UUID, actor: Actor, *, failure: str = "") -> None:
         """Record that a refund transfer was made, or that it failed (`failure`: the reason). Repeating it has no
@@ -119,6 +128,43 @@ class Transfers:
         self._webhooks.after_commit(stored)
 
 
+class Preview:
+    """Say what `take` would do with the transfers of a statement, one after another, without locks and without a change."""
+
+    def __init__(self, connection: Connection, account: str) -> None:
+        self._connection = connection
+        self._account = account
+        self._before: dict[str, ledger.KnownTransfer] = {}
+        self._paid: set[str] = set()
+
+    async def take(self, transfer: Transfer) -> TransferResult:
+        """Return the expected result of a transfer."""
+        name = transfer.transaction_id
+        before = self._before.get(name) or await ledger.transfer(self._connection, self._account, name)
+        named = await _find_named(self._connection, transfer, lock=False)
+        if before is not None and (result := _compare(before, transfer, named)) is not None:
+            return result
+        intent, reason = _match(named, transfer)
+        if intent is not None and not reason and intent.reference in self._paid:
+            reason = _PAID_BEFORE
+        if intent is not None and not reason:
+            self._paid.add(intent.reference)
+        reference = intent.reference if intent else None
+        self._before[name] = ledger.KnownTransfer(transfer.amount, "", reference, transfer.booked_on, transfer.text)
+        return TransferResult(
+            outcome=_outcome(intent, reason),
+            payment_id=intent.payment_id if intent else None,
+            reference=reference,
+            reason=reason,
+        )
+
+
+def _outcome(intent: Intent | None, reason: str) -> TransferOutcome:
+    if intent is None:
+        return TransferOutcome.UNMATCHED
+    return TransferOutcome.PARKED if reason else TransferOutcome.PAID
+
+
 def _compare(before: ledger.KnownTransfer, transfer: Transfer, named: Sequence[Intent]) -> TransferResult | None:
     """Return the result for a known transaction, or None if it was unmatched and now names an intent."""
     if before.amount != transfer.amount:
@@ -134,9 +180,9 @@ def _compare(before: ledger.KnownTransfer, transfer: Transfer, named: Sequence[I
     )
 
 
-async def _lock_named(connection: Connection, transfer: Transfer) -> list[Intent]:
-    """Lock the intents that a transfer names."""
-    named = [await ledger.intent(connection, one, lock=True) for one in sorted(find_references(transfer.text))]
+async def _find_named(connection: Connection, transfer: Transfer, *, lock: bool) -> list[Intent]:
+    """Return the intents that a transfer names, in one order, so that two imports cannot deadlock."""
+    named = [await ledger.intent(connection, one, lock=lock) for one in sorted(find_references(transfer.text))]
     return [intent for intent in named if intent is not None]
 
 
@@ -149,7 +195,7 @@ def _match(named: Sequence[Intent], transfer: Transfer) -> tuple[Intent | None, 
 
 def _mismatch(intent: Intent, transfer: Transfer) -> str:
     if intent.status is Status.SUCCEEDED:
-        return "it had been paid before"
+        return _PAID_BEFORE
     if intent.status is Status.CANCELED:
         return "it had been canceled"
     if transfer.amount.currency != intent.amount.currency:

@@ -73,15 +73,15 @@ async def read_body(request: Request, model: type[T]) -> T:
         raise Problem(BAD_REQUEST, "The body is not JSON in UTF-8.") from None
 
 
-async def read_content(request: Request) -> bytes:
-    """Read a body of at most BODY_LIMIT_BYTES. Raises Problem: 400, 408 or 413."""
+async def read_content(request: Request, *, limit_bytes: int = BODY_LIMIT_BYTES) -> bytes:
+    """Read a body of at most `limit_bytes`. Raises Problem: 400, 408 or 413."""
     content = bytearray()
     try:
         async with asyncio.timeout(READ_TIMEOUT_S):
             async for chunk in request.stream():
                 content += chunk
-                if len(content) > BODY_LIMIT_BYTES:
-                    raise Problem(TOO_LARGE, f"A body may have at most {BODY_LIMIT_BYTES} bytes.", headers=_CLOSE)
+                if len(content) > limit_bytes:
+                    raise Problem(TOO_LARGE, f"A body may have at most {limit_bytes} bytes.", headers=_CLOSE)
     except TimeoutError:
         raise Problem(TOO_SLOW, f"The body was not complete after {READ_TIMEOUT_S:g} s.", headers=_CLOSE) from None
     except ClientDisconnect:  # nobody reads this answer

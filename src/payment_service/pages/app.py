@@ -20,6 +20,7 @@ from payment_service.pages.identity import SESSION_COOKIE, SESSION_S, KeepPeer
 from payment_service.pages.login import login_routes
 from payment_service.pages.routes import ROUTES, SECTIONS
 from payment_service.pages.site import ROOT, Parts, Site
+from payment_service.pages.table import provider_pages
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -28,8 +29,11 @@ if TYPE_CHECKING:
 
 def build_pages(parts: Parts) -> Starlette:
     """Build the app with all pages."""
-    site = Site(parts)
     config = parts.config
+    brought = provider_pages(config.providers)
+    site = Site(parts, brought)
+    sections = SECTIONS + tuple(section for one in brought for section in one.sections)
+    routes = ROUTES + tuple(route for one in brought for route in one.routes)
 
     async def missing(_request: Request, _error: Exception) -> Response:
         return plain_page(site, HTTPStatus.NOT_FOUND, "There is no page at this address.")
@@ -39,7 +43,7 @@ def build_pages(parts: Parts) -> Starlette:
 
     app = Starlette(
         routes=[
-            *(Route(one.path, guarded(site, one, SECTIONS), methods=[one.method]) for one in ROUTES),
+            *(Route(one.path, guarded(site, one, sections), methods=[one.method]) for one in routes),
             *login_routes(site),
             Mount("/assets", StaticFiles(directory=ROOT / "assets")),
         ],

@@ -25,7 +25,7 @@ from payment_service.telemetry.errors import describe_error
 if TYPE_CHECKING:
     from starlette.requests import Request
 
-    from payment_service.pages.routes import PageRoute, Section
+    from payment_service.pages.table import PageRoute, Section
 
 log = structlog.get_logger(__name__)
 
@@ -53,7 +53,7 @@ def guarded(site: Site, route: PageRoute, sections: tuple[Section, ...]) -> Call
             return _forbidden(visit, route)
         try:
             if request.method == "POST":
-                visit.form = await read_form(request)
+                visit.form = await read_form(request, limit_bytes=route.limit_bytes)
                 if not hmac.compare_digest(visit.form.pop("token", "").encode(), site.token_of(person).encode()):
                     return refused_page(visit, HTTPStatus.FORBIDDEN, "This form is out of date: open the page again.")
             return await route.page(visit)

@@ -28,6 +28,7 @@ class Permission(StrEnum):
     APPROVE = "approve refunds of others"
     CANCEL = "cancel unpaid payments"
     CAPTURE = "capture authorized payments"
+    BANK = "import bank statements and record transfers"
     AUDIT = "read the audit"
     RESOLVE = "retry and resolve what needs attention"
     REPUBLISH = "publish records again"
@@ -50,6 +51,7 @@ HOLDERS: Final[dict[Permission, frozenset[Role]]] = {
     Permission.APPROVE: _MONEY,
     Permission.CANCEL: _MONEY,
     Permission.CAPTURE: _FINANCE,
+    Permission.BANK: _FINANCE,
     Permission.AUDIT: _FINANCE | _OPERATOR,
     Permission.RESOLVE: _OPERATOR,
     Permission.REPUBLISH: _OPERATOR,

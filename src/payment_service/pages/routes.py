@@ -1,36 +1,12 @@
-"""The table of pages: method, path, permission and function. Sections are the navigation."""
+"""The table of pages: method, path, permission and function. Sections are the navigation. Providers may bring more (`table.py`)."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from payment_service.pages import actions, approvals, attention, health, keys, payment, payments, records, today
 from payment_service.pages.permissions import Permission
-
-if TYPE_CHECKING:
-    from payment_service.pages.site import Page
-
-
-@dataclass(frozen=True, slots=True)
-class PageRoute:
-    """A page and the permission that it needs."""
-
-    method: str
-    path: str
-    permission: Permission
-    page: Page
-
-
-@dataclass(frozen=True, slots=True)
-class Section:
-    """An entry of the navigation, for those who have the permission."""
-
-    name: str
-    path: str
-    text: str
-    permission: Permission
-
+from payment_service.pages.table import PageRoute, Section
 
 SECTIONS: Final = (
     Section("today", "/", "Today", Permission.READ),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hmac
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 from http import HTTPStatus
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from payment_service.flows.operators.replay_quarantine import Replays
     from payment_service.flows.state.context import Context
     from payment_service.http.health import CheckReadiness
+    from payment_service.pages.table import ProviderPages
 
 ROOT: Final = Path(__file__).parent
 # Owner of the idempotency keys of the pages. The API creates no key for a client of this name.
@@ -81,10 +82,11 @@ class Parts:
 class Site:
     """The pages' templates and shared parts."""
 
-    def __init__(self, parts: Parts) -> None:
+    def __init__(self, parts: Parts, brought: Sequence[ProviderPages] = ()) -> None:
         self.parts = parts
         self.lists = ListPages(parts.reads)
-        self._templates = _templates()
+        self.notes = {**NOTES, **{name: text for one in brought for name, text in one.notes.items()}}
+        self._templates = _templates([ROOT / "templates", *(one.templates for one in brought)])
 
     def render(self, template: str, context: Mapping[str, Any], status: int = HTTPStatus.OK) -> Response:
         """Render a template with the headers of every page."""
@@ -125,7 +127,7 @@ class Visit:
             "sections": [one for one in self.sections if self.person.may(one.permission)],
             "section": section,
             "token": self.site.token_of(self.person),
-            "note": NOTES.get(self.query("done")),
+            "note": self.site.notes.get(self.query("done")),
             "problem": None,
             "local": self.parts.context.deployment,
             "personal": self.personal,
@@ -150,14 +152,18 @@ class Visit:
         key = key or self.form.get("key", "")
         if not key:
             raise Refusal(RefusalReason.INVALID, "The form is not complete: open the page again.")
-        address = self.request.client.host if self.request.client else ""
         return ChangeRequest(
-            actor=Actor(client=CLIENT, address=address, person=self.person.name, why=self.why()),
+            actor=self.actor(),
             key=key,
             action=action,
             payment_id=payment_id,
             parameters=parameters,
         )
+
+    def actor(self) -> Actor:
+        """Return this person for the audit, with the reason of the form. Raises Refusal."""
+        address = self.request.client.host if self.request.client else ""
+        return Actor(client=CLIENT, address=address, person=self.person.name, why=self.why())
 
     def why(self) -> str:
         """Return the person's reason for a change, for the audit. Raises Refusal."""
@@ -168,9 +174,9 @@ class Visit:
 Page = Callable[[Visit], Awaitable[Response]]
 
 
-def _templates() -> Environment:
+def _templates(folders: Sequence[Path]) -> Environment:
     environment = Environment(
-        loader=FileSystemLoader(ROOT / "templates"),
+        loader=FileSystemLoader(folders),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,

@@ -12,6 +12,7 @@ CREATE TABLE bank_intents (
     CONSTRAINT bank_intents_ended_has_a_time CHECK ((status = 'pending') = (ended_at IS NULL))
 );
 CREATE INDEX bank_intents_by_time ON bank_intents (created_at, reference);
+CREATE INDEX bank_intents_open ON bank_intents (amount, currency, created_at) WHERE status = 'pending';
 
 CREATE TABLE bank_transfers (
     account        text        NOT NULL,
@@ -39,6 +40,7 @@ CREATE TABLE bank_refunds (
     updated_at timestamptz NOT NULL DEFAULT now()
 );
 CREATE INDEX bank_refunds_of_intent ON bank_refunds (reference);
+CREATE INDEX bank_refunds_open ON bank_refunds (created_at, refund_id) WHERE status = 'pending';
 
 COMMENT ON TABLE bank_intents IS 'Ledger of the provider bank_transfer: payments that a customer may make by bank transfer. Amounts are in minor units.';
 COMMENT ON COLUMN bank_intents.reference IS 'ISO 11649 creditor reference, derived from the id of the payment.';
