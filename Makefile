@@ -4,7 +4,7 @@
 SHELL = /bin/sh
 BIN = .venv/bin
 ARGS =
-# Tests wait for processes, leases and heartbeats, so two cores serve four workers.
+# Tests wait for processes, leases and heartbeats, so two cores serve four workers, and six of the everyday tests.
 PYTEST = $(BIN)/pytest --numprocesses 4 --dist worksteal
 # Without bytecode, each process of pytest rewrites all tests. An empty variable counts as unset.
 export PYTHONDONTWRITEBYTECODE =
@@ -13,7 +13,7 @@ COMPOSE = docker compose
 COMPILE = $(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --no-header
 
-.PHONY: help install demo test test-faults test-sandbox test-planted test-week fuzz mutants test-kafka test-browser test-clients test-asyncapi test-openapi test-npm test-examples test-scale check reference release release-check fmt docs site test-site bench shots lock \
+.PHONY: help install demo test test-faults test-installation test-sandbox test-planted test-week fuzz mutants test-kafka test-browser test-clients test-asyncapi test-openapi test-npm test-examples test-scale check reference release release-check fmt docs site test-site bench shots lock \
 	image image-test nginx-config-test test-nginx test-postgres test-alerts test-deploy payment-service-logs payment-service-restart test-payment-webhook
 .DEFAULT_GOAL := help
 
@@ -22,6 +22,7 @@ help:
 	@echo 'make demo                    run the demo: orders, payments and events on a real PostgreSQL and broker; ARGS=--once exits by itself'
 	@echo 'make test                    run the everyday tests of the service; ARGS="-k webhook" a part; TEST_DB_DSN=… on another PostgreSQL'
 	@echo 'make test-faults             kill, freeze and cut off processes of the service; run the tests of each failure'
+	@echo 'make test-installation       install the packages, run the demo, and follow the tutorial, as a newcomer does'
 	@echo 'make test-sandbox            run the tests of the Stripe emulator'
 	@echo 'make test-planted            find 1,000 planted differences among 100,000 payments, and measure time and memory; about 10 minutes'
 	@echo 'make test-week               live through a week of virtual time, without webhooks and with old ones; the suite lives through three days'
@@ -66,10 +67,13 @@ demo: install
 	@$(BIN)/payment-service demo $(ARGS)
 
 test: install
-	@$(PYTEST) --ignore tests/sandbox --ignore tests/faults $(ARGS)
+	@$(PYTEST) --numprocesses 6 --ignore tests/sandbox --ignore tests/faults --ignore tests/installation $(ARGS)
 
 test-faults: install
 	@$(PYTEST) tests/faults $(ARGS)
+
+test-installation: install
+	@$(PYTEST) tests/installation $(ARGS)
 
 test-sandbox: install
 	@$(PYTEST) tests/sandbox $(ARGS)
