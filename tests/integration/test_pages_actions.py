@@ -282,9 +282,9 @@ async def test_every_filter_of_every_list_opens(pages: ServedPages) -> None:
         f"/refunds?status=pending&{days}",
         f"/disputes?status=needs_response&{days}",
         "/disputes?all=yes",
-        f"/audit?who=pages:grace&{days}",
-        f"/audit?action=refund&{days}",
-        f"/audit?payment={payment}",
+        f"/audit?by=who&value=pages:grace&{days}",
+        f"/audit?by=what&value=refund&{days}",
+        f"/audit?by=payment&value={payment}",
         "/exports",
     ):
         answer = await grace.get(path)
