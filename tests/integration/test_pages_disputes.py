@@ -82,3 +82,10 @@ async def test_unknown_dispute_is_a_page_that_says_so(pages: ServedPages) -> Non
     answer = await ada.get(f"/disputes/{await pages.paid()}")
     assert answer.status == HTTPStatus.NOT_FOUND
     assert b"There is no dispute with this id" in answer.body
+
+
+async def test_audit_refuses_an_unknown_filter_with_a_sentence(pages: ServedPages) -> None:
+    fay = await pages.log_in("fay", "finance")
+    answer = await fay.get("/audit?by=client&value=ada")
+    assert answer.status == HTTPStatus.UNPROCESSABLE_ENTITY
+    assert b"Filter the audit by who, what or payment." in answer.body

@@ -1,4 +1,4 @@
-"""Import the transfers of a statement line by line, or say beforehand what an import would do. One bad line affects no other."""
+"""Import the transfers of a statement line by line, or say beforehand what an import would do. A bad line affects no other."""
 
 from __future__ import annotations
 

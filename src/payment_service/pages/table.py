@@ -1,4 +1,4 @@
-"""What a table of pages consists of: pages with their permissions, entries of the navigation, and those that a provider brings."""
+"""The parts of a table of pages: pages with their permissions, entries of the navigation, and those that a provider brings."""
 
 from __future__ import annotations
 
