@@ -6,6 +6,8 @@ BIN = .venv/bin
 ARGS =
 # Tests wait for processes, leases and heartbeats, so two cores serve four workers.
 PYTEST = $(BIN)/pytest --numprocesses 4 --dist worksteal
+# Without bytecode, each process of pytest rewrites all tests. An empty variable counts as unset.
+export PYTHONDONTWRITEBYTECODE =
 COMPOSE = docker compose
 
 COMPILE = $(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes \

@@ -701,6 +701,7 @@ CREATE TABLE bank_intents (
     CONSTRAINT bank_intents_status_is_known CHECK (status = ANY (ARRAY['pending', 'succeeded', 'canceled']))
 );
 CREATE INDEX bank_intents_by_time ON bank_intents (created_at, reference);
+CREATE INDEX bank_intents_open ON bank_intents (amount, currency, created_at) WHERE status = 'pending';
 
 -- Ledger of the provider bank_transfer: incoming transfers, once each. Amounts are in minor units.
 CREATE TABLE bank_transfers (
@@ -737,6 +738,7 @@ CREATE TABLE bank_refunds (
     CONSTRAINT bank_refunds_status_is_known CHECK (status = ANY (ARRAY['pending', 'succeeded', 'failed']))
 );
 CREATE INDEX bank_refunds_of_intent ON bank_refunds (reference);
+CREATE INDEX bank_refunds_open ON bank_refunds (created_at, refund_id) WHERE status = 'pending';
 
 -- Payments with amounts in major units and the derived status, as the API returns them.
 CREATE VIEW payments_decimal AS

@@ -279,6 +279,29 @@ def test_operator_creates_and_revokes_a_key(pages: Pages, screen: dict[str, Any]
     expect(page.get_by_text(f"Revoke {key[:8]}")).to_have_count(0)
 
 
+def test_finance_imports_a_statement_and_closes_what_names_no_payment(pages: Pages, screen: dict[str, Any]) -> None:
+    page = pages.log_in("fay", "finance", **screen)
+    name = f"t-{screen['viewport']['width']}"
+    text = f"booking_date,amount,currency,reference,transaction_id\n2026-11-30,12.50,EUR,a gift,{name}\n"
+    go(page, "Bank")
+    page.get_by_label("Statement as CSV").set_input_files(
+        {"name": "a.csv", "mimeType": "text/csv", "buffer": text.encode()}
+    )
+    press(page, "Preview")
+    expect(page.get_by_role("heading", level=1)).to_contain_text("nothing is stored yet")
+    press(page, "Import")
+    expect(page.get_by_role("heading", level=1)).to_have_text("Imported statement")
+    go(page, "Bank")
+    follow(page, name)
+    fill(page, "Order, payment or reference", "order-1")
+    press(page, "Continue")
+    expect(page.get_by_role("alert")).to_contain_text("No payment by bank transfer has this order")
+    fill(page, "What became of the money", "transferred back")
+    press(page, "Close it")
+    done(page, "The transfer is closed.")
+    expect(page.get_by_text("Every transfer belongs to a payment.")).to_be_visible()
+
+
 def test_keyboard_finds_and_opens_a_payment(pages: Pages) -> None:
     page = pages.log_in("ada", "support", **DESKTOP)
     go(page, "Payments")

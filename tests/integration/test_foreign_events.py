@@ -16,6 +16,8 @@ from tests.support.eventually import eventually_async
 from tests.support.harness import Harness
 
 RESULTS = "SELECT result, processed FROM payment_events"
+# An event that is sent again has the same time.
+CREATED = int(time.time())
 DUE = "UPDATE payment_events SET retry_at = now(), tries = 3 WHERE NOT processed"
 
 
@@ -26,7 +28,7 @@ def refund_event(number: int, intent_id: str) -> Any:
         "object": "refund",
         "amount": 500,
         "charge": f"ch_{number}",
-        "created": int(time.time()),
+        "created": CREATED,
         "currency": "eur",
         "metadata": {},
         "payment_intent": intent_id,
@@ -35,7 +37,7 @@ def refund_event(number: int, intent_id: str) -> Any:
     value = {
         "id": f"evt_{number}",
         "object": "event",
-        "created": int(time.time()),
+        "created": CREATED,
         "livemode": False,
         "type": "refund.created",
         "data": {"object": refund},

@@ -44,18 +44,7 @@ def run_on_terminal(*arguments: str, answer: str, env: Mapping[str, str]) -> Res
 def _run(arguments: Sequence[str], env: Mapping[str, str], typed: IO[bytes]) -> Result:
     env = {"PATH": os.environ["PATH"], "PAYMENT_SERVICE_AS": "suite", **env}
     with TemporaryFile() as output, TemporaryFile() as errors:
-        if "PYTHONPATH" in env:
-            code = subprocess.run(
-                [COMMAND, *arguments],
-                env=env,
-                stdin=typed,
-                stdout=output,
-                stderr=errors,
-                check=False,
-                timeout=TIMEOUT_S,
-            ).returncode
-        else:
-            code = run_forked(COMMAND.name, arguments, env, files=(typed, output, errors), timeout_s=TIMEOUT_S)
+        code = run_forked(COMMAND.name, arguments, env, files=(typed, output, errors), timeout_s=TIMEOUT_S)
         texts = [file.read().decode() for file in (output, errors) if file.seek(0) == 0]
     return Result([COMMAND.name, *arguments], code, *texts)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Final, LiteralString
 from urllib.parse import quote, urlencode
@@ -41,6 +41,7 @@ class DatabaseServer:
         self.dsn = with_database(dsn, str(conninfo_to_dict(dsn).get("dbname") or "postgres"))
         self._prefix = f"test_{os.getpid()}_{uuid.uuid4().hex[:6]}"
         self._made = 0
+        self._session: psycopg.Connection[tuple[object, ...]] | None = None
         self._password = uuid.uuid4().hex
         self.roles = Roles(self._prefix)
 
@@ -77,6 +78,11 @@ class DatabaseServer:
         login = make_conninfo(dsn, user=self.roles.service, password=self._password)
         return with_database(login, str(conninfo_to_dict(dsn)["dbname"]))
 
+    def store_own_password_again(self) -> None:
+        """Let the setting `scram_iterations` apply: 4,096 iterations double the cost of a login, and tests log in all the time."""
+        parts = conninfo_to_dict(self.dsn)
+        self._execute(f"ALTER ROLE {{}} PASSWORD '{parts['password']}'", str(parts["user"]))
+
     def migrate(self, dsn: str) -> None:
         """Migrate a database to this version's schema, with the privileges of the service's role."""
         from payment_service.db.migrate import migrate  # noqa: PLC0415 - so that tests without a database stay quick
@@ -102,9 +108,15 @@ class DatabaseServer:
         finally:
             self.drop(name)
 
+    def close(self) -> None:
+        """Close the session that creates and drops."""
+        if self._session is not None:
+            self._session.close()
+
     def _execute(self, statement: LiteralString, *names: str) -> None:
-        with psycopg.connect(self.dsn, autocommit=True) as connection:
-            connection.execute(sql.SQL(statement).format(*map(sql.Identifier, names)))
+        if self._session is None or self._session.closed:
+            self._session = psycopg.connect(self.dsn, autocommit=True)
+        self._session.execute(sql.SQL(statement).format(*map(sql.Identifier, names)))
 
 
 def _memory() -> Path | None:
@@ -121,12 +133,14 @@ def _memory() -> Path | None:
 def database_server() -> Iterator[DatabaseServer]:
     """Yield the server of `TEST_DB_DSN` (a role with CREATEDB), or else start an embedded one."""
     if dsn := os.environ.get("TEST_DB_DSN"):
-        server = DatabaseServer(dsn)
-        with server.service_role():
+        with closing(DatabaseServer(dsn)) as server, server.service_role():
             yield server
         return
     # Tests kill processes but never cut the power. Without fsync the suite is several times faster.
-    with EmbeddedPostgres(fsync=False, temporary=_memory()) as postgres:
-        server = DatabaseServer(postgres.dsn)
+    with (
+        EmbeddedPostgres(fsync=False, temporary=_memory(), settings={"scram_iterations": "1"}) as postgres,
+        closing(DatabaseServer(postgres.dsn)) as server,
+    ):
+        server.store_own_password_again()
         with server.service_role():
             yield server

@@ -74,10 +74,7 @@ class ServiceProcess:
         """Start the process without waiting."""
         assert not self.running, "the service is already running"
         self._end_expected = False
-        if "PYTHONPATH" in self.env:
-            self._child = ChildProcess([COMMAND, *self.arguments], log=self.log, env=self.env)
-        else:
-            self._child = ForkedChild(COMMAND.name, self.arguments, log=self.log, env=self.env)
+        self._child = ForkedChild(COMMAND.name, self.arguments, log=self.log, env=self.env)
 
     def start(self, timeout_s: float = READY_TIMEOUT_S) -> None:
         """Start the process and wait until `/ready` answers 200."""

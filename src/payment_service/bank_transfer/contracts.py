@@ -24,6 +24,8 @@ class StatementLine(BaseModel):
 
     line: int | None = Field(None, description="Line number in the file, from 1; null for a confirmed transfer.")
     transaction_id: str | None = Field(None, description="The bank's id of the transfer.")
+    amount: str | None = Field(None, description="Amount as a decimal; null if the line is outgoing or cannot be read.")
+    currency: str | None = Field(None, description="Its currency, ISO 4217 in lower case.")
     result: str = Field(
         description="paid; parked (it names a payment but does not match it); unmatched (it contains no known reference); "
         "known (imported before); contradicted (imported before with another amount or payment); outgoing; bad (cannot be read)."

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import structlog
 
@@ -45,7 +45,7 @@ async def preview_lines(
     preview = Preview(connection, account)
 
     async def look(number: int | None, transfer: Transfer) -> StatementLine:
-        return _line(number, transfer, await preview.take(transfer))
+        return _taken(number, transfer, await preview.take(transfer))
 
     return await _each(lines, today, look)
 
@@ -59,8 +59,8 @@ async def import_transfer(transfers: Transfers, number: int | None, transfer: Tr
     except Exception as error:  # noqa: BLE001 - one line that trips the database must not stop the others
         log.error("transfer_not_taken", transaction_id=transfer.transaction_id, error=describe_error(error))
         reason = f"PostgreSQL refused it: {describe_error(error)}; report this as a defect"
-        return StatementLine(line=number, transaction_id=transfer.transaction_id, result="bad", reason=reason)
-    return _line(number, transfer, taken)
+        return _line(number, transfer, "bad", reason=reason)
+    return _taken(number, transfer, taken)
 
 
 async def _each(
@@ -78,12 +78,23 @@ async def _each(
     return results
 
 
-def _line(number: int | None, transfer: Transfer, result: TransferResult) -> StatementLine:
+def _line(number: int | None, transfer: Transfer, result: str, **more: Any) -> StatementLine:
     return StatementLine(
         line=number,
         transaction_id=transfer.transaction_id,
-        result=result.outcome.value,
-        payment_id=result.payment_id,
-        reference=result.reference,
-        reason=result.reason,
+        amount=transfer.amount.decimal_text,
+        currency=transfer.amount.currency.code,
+        result=result,
+        **more,
+    )
+
+
+def _taken(number: int | None, transfer: Transfer, taken: TransferResult) -> StatementLine:
+    return _line(
+        number,
+        transfer,
+        taken.outcome.value,
+        payment_id=taken.payment_id,
+        reference=taken.reference,
+        reason=taken.reason,
     )

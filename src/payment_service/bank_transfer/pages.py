@@ -45,7 +45,7 @@ _SUGGESTED_MAX: Final = 10
 
 
 async def overview(visit: Visit) -> Response:
-    """Show the open items: transfers that name no payment, and transfers back to make."""
+    """Show open work: transfers that name no payment, and transfers back to make."""
     async with visit.parts.reads.acquire() as connection:
         unmatched = await ledger.unmatched(connection, _account(visit), _SHOWN_MAX)
         refunds = await ledger.open_refunds(connection, _SHOWN_MAX)

@@ -136,6 +136,10 @@ def _environment(dsn: str, brokers: str, *, sandbox_port: int) -> dict[str, str]
         "ADMIN_PORT": _port("ADMIN_PORT"),
         "SHUTDOWN_GRACE_S": str(SERVICE_GRACE_S),
         "DEPLOYMENT": "demo",
+        # For the page of bank transfers. The sample orders pay at Stripe. The number is the usual example of an IBAN.
+        "PROVIDERS": "stripe,bank_transfer",
+        "BANK_TRANSFER_IBAN": "DE89370400440532013000",
+        "BANK_TRANSFER_HOLDER": "The sample shop",
         "PAYMENT_SERVICE_AS": "demo",
     }
 
