@@ -259,7 +259,7 @@ def test_audit_names_the_person_and_the_reason(pages: Pages, screen: dict[str, A
     press(support, "Add note")
     page = pages.log_in("fay", "finance", **screen)
     go(page, "Audit")
-    fill(page, "Value, as the list shows it", "pages:carl")
+    fill(page, "Exact value", "pages:carl")
     press(page, "Filter")
     row = page.get_by_role("row").filter(has_text="pages:carl").first
     expect(row).to_contain_text("note")
