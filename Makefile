@@ -175,6 +175,7 @@ docs: install
 	$(BIN)/python -m scripts.document_commands
 	$(BIN)/python -m scripts.document_api
 	$(BIN)/python -m scripts.document_monitoring
+	$(BIN)/python -m scripts.document_runbook
 	$(BIN)/python -m scripts.generate_client
 	$(BIN)/python -m scripts.document_invariants
 
