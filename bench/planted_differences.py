@@ -23,6 +23,7 @@ from typing import Final
 from bench.environment import COMMAND
 from payment_service import exit_codes
 from payment_service.db.reconciliations import Window
+from payment_service.domain.differences import CATALOG, EVENT_MISSING
 from tests.support.databases import DatabaseServer, database_server
 from tests.support.harness import Harness, open_harness
 from tests.support.planted.kinds import KINDS, Kind
@@ -36,6 +37,9 @@ GROWTH_MAX: Final = 0.2
 POLL_S: Final = 0.1
 # The sandbox reads a state file of 100,000 payments in about a minute.
 START_TIMEOUT_S: Final = 300.0
+# The codes of the comparison of our rows with the provider. An edited row also contradicts our other rows, and an event that never came
+# is reported too: these have tests of their own.
+JUDGED: Final = CATALOG.keys() - {EVENT_MISSING}
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +121,7 @@ def _reconcile(harness: Harness, window: Window) -> Run:
         "DB_DSN": harness.dsn,
         "STRIPE_SECRET_KEY": API_KEY,
         "STRIPE_API_BASE": harness.sandbox.base_url,
+        "PAYMENT_SERVICE_AS": "bench",
         "PROVIDER_RATE_PER_SECOND": "1000",
     }
     since, until = window.since.isoformat(), window.until.isoformat()
@@ -134,7 +139,7 @@ def _reconcile(harness: Harness, window: Window) -> Run:
         text = output.read()
     assert process.returncode == exit_codes.DIFFERENCES, f"reconcile exited with {process.returncode}"
     report = json.loads(text)
-    found = [(one["code"], one["subject"], one["repaired"]) for one in report["differences"]]
+    found = [(one["code"], one["subject"], one["repaired"]) for one in report["differences"] if one["code"] in JUDGED]
     return Run(found, report["compared"], seconds, peak_mb)
 
 

@@ -327,6 +327,7 @@ class Service:
         if "pages" not in self._roles or self._config.admin_port is None:
             return None
         # Imported if they are on: the templates take a few megabytes.
+        from payment_service.doctor import examine  # noqa: PLC0415
         from payment_service.pages.app import build_pages  # noqa: PLC0415
         from payment_service.pages.site import Parts  # noqa: PLC0415
 
@@ -335,6 +336,7 @@ class Service:
             context=self._context,
             reads=self._reads,
             readiness=self.readiness,
+            examine=partial(examine, self._config),
             replays=self._replays,
             key=await cursor_key.read_derived(self._pool, "pages"),
         )

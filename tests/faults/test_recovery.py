@@ -27,20 +27,33 @@ BEFORE = [f"o-before-{i}" for i in range(8)]
 DURING = [f"o-during-{i}" for i in range(8)]
 AFTER = [f"o-after-{i}" for i in range(8)]
 CANCELED = ["o-before-7", "o-during-7", "o-after-7"]
+CAPTURED = ["o-before-5", "o-during-5", "o-after-5"]
+HELD = ["o-before-4", "o-during-4", "o-after-4"]
 DECLINED = ["o-before-6", "o-during-6", "o-after-6"]
 CRASHES = ("recover.records.stored", "recover.operations.after", "recover.offsets.after")
 
 
 def run_jobs(shop: Shop, order_ids: Sequence[str]) -> list[int]:
-    """Refund a part of two payments of each group and cancel one, under the same keys each time."""
+    """Refund a part of two payments of each group, capture a part of one and cancel one, under the same keys each time."""
     statuses = [
         shop.refund(order_id, "5.00", f"refund-{order_id}") for order_id in order_ids if order_id[-1] in {"0", "1"}
+    ]
+    statuses += [
+        shop.request_change("capture", order_id, {"amount": "15.00"}, f"capture-{order_id}")
+        for order_id in order_ids
+        if order_id in CAPTURED
     ]
     return statuses + [
         shop.request_change("cancel", order_id, {}, f"cancel-{order_id}")
         for order_id in order_ids
         if order_id in CANCELED
     ]
+
+
+def order(shop: Shop, order_ids: Sequence[str]) -> None:
+    """Write orders; those that are captured or held are captured manually."""
+    shop.order(*(order_id for order_id in order_ids if order_id not in CAPTURED + HELD))
+    shop.order(*(order_id for order_id in order_ids if order_id in CAPTURED + HELD), capture_method="manual")
 
 
 def pay(shop: Shop, order_ids: Sequence[str]) -> None:
@@ -84,14 +97,14 @@ def effects(shop: Shop) -> Counter[str]:
 @pytest.mark.kafka
 def test_restored_backup_repeats_nothing_and_loses_nothing(shop: Shop) -> None:
     service = shop.serve()
-    shop.order(*BEFORE)
+    order(shop, BEFORE)
     pay(shop, BEFORE[:4])
     shop.checkout(BEFORE[0])  # creates the API key, which the backup must have
-    shop.order(*DURING)
+    order(shop, DURING)
     backup = Backup.take(shop.dsn)  # while orders, payments and their events are under way
     pay(shop, BEFORE[4:])
     pay(shop, DURING)
-    shop.order(*AFTER)
+    order(shop, AFTER)
     pay(shop, AFTER)
     shop.wait_quiet()
     for orders in (BEFORE, DURING, AFTER):

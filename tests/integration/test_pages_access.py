@@ -53,6 +53,8 @@ EXPECTED = {
     "GET /refunds.csv": "finance",
     "GET /disputes": ALL,
     "GET /disputes.csv": "finance",
+    "GET /disputes/{id:uuid}": ALL,
+    "POST /disputes/{id:uuid}/note": "support finance operator",
     "GET /exports": "finance",
     "GET /audit": "finance operator",
     "GET /audit.csv": "finance",

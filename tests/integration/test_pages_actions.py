@@ -12,6 +12,7 @@ import asyncpg
 import pytest
 
 from payment_service.flows.requests.refund import Refunds
+from payment_service.http.lists import PAGE_MAX
 from tests.support.flows import open_flows
 from tests.support.pages import ServedPages, Visitor, serve_pages
 
@@ -277,6 +278,14 @@ async def test_list_of_payments_pages_filters_and_exports(pages: ServedPages) ->
     assert rows[0].startswith("id,order_id,")
 
 
+async def test_export_has_all_rows_of_many_pages(pages: ServedPages) -> None:
+    for number in range(2 * PAGE_MAX + 1):
+        await pages.paid(f"o-{number}")
+    grace = await pages.log_in("grace", "finance")
+    rows = (await asyncio.to_thread(grace.download, "/payments.csv")).splitlines()
+    assert len({row.partition(",")[0] for row in rows[1:]}) == len(rows) - 1 == 2 * PAGE_MAX + 1
+
+
 async def test_every_filter_of_every_list_opens(pages: ServedPages) -> None:
     payment = await pages.paid()
     grace = await pages.log_in("grace", "finance")
@@ -287,9 +296,9 @@ async def test_every_filter_of_every_list_opens(pages: ServedPages) -> None:
         f"/refunds?status=pending&{days}",
         f"/disputes?status=needs_response&{days}",
         "/disputes?all=yes",
-        f"/audit?who=pages:grace&{days}",
-        f"/audit?action=refund&{days}",
-        f"/audit?payment={payment}",
+        f"/audit?by=who&value=pages:grace&{days}",
+        f"/audit?by=what&value=refund&{days}",
+        f"/audit?by=payment&value={payment}",
         "/exports",
     ):
         answer = await grace.get(path)

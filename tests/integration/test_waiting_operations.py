@@ -15,8 +15,11 @@ from payment_service.telemetry import metrics
 from tests.support.eventually import eventually_async
 from tests.support.flows import cancelled, name_of
 from tests.support.harness import Harness
+from tests.support.provider_reads import poll_all, poller
 
 CREATE = {"method": "POST", "path": "/v1/payment_intents"}
+CAPTURE = {"method": "POST", "path": "/v1/payment_intents/*/capture"}
+CANCEL = {"method": "POST", "path": "/v1/payment_intents/*/cancel"}
 REFUND = {"method": "POST", "path": "/v1/refunds"}
 RETRIEVE = {"method": "GET", "path": "/v1/payment_intents/*"}
 # The answer of something between us and Stripe, which has no error object of Stripe's.
@@ -156,3 +159,36 @@ async def test_missing_budget_row_claims_nothing_and_is_made_again(harness: Harn
     await harness.flows.accept(*(f"o-{n}" for n in range(40)))
     await harness.flows.run_calls(timeout_s=30)
     assert await harness.flows.pool.fetchval("SELECT count(*) FROM provider_budget") == 1
+
+
+@pytest.mark.invariant("I15")
+@pytest.mark.parametrize("told_by", ["event", "read"])
+async def test_parked_capture_ends_when_the_payment_is_captured(harness: Harness, told_by: str) -> None:
+    """Stripe answered a capture that it made with an error that no list has. The refund after it does not wait."""
+    await harness.flows.accept("o-1", capture_method="manual")
+    await harness.pay_accepted("o-1")
+    harness.sandbox.faults({"match": CAPTURE, "action": "status", "code": 400, "phase": "after", "times": 1})
+    assert (await harness.post(f"/v1/payments/{name_of('o-1')}/capture", {})).status == 201
+    await harness.flows.run_calls()
+    assert (await harness.flows.operation("o-1", "capture"))["state"] == "parked"
+    if told_by == "read":
+        await poll_all(harness, await poller(harness))
+    await harness.run_until_idle()
+    assert (await harness.flows.operation("o-1", "capture"))["outcome"] == "found"
+    assert (await harness.refund(name_of("o-1"), "5.00", "job-1")).status == 201
+    await harness.run_until_idle()
+    assert (await harness.flows.payment("o-1"))["refunded"] == 500
+
+
+@pytest.mark.invariant("I15")
+async def test_parked_cancel_of_a_payment_that_was_paid_blocks_no_refund(harness: Harness) -> None:
+    await harness.flows.accept("o-1")
+    await harness.flows.run_calls()
+    harness.sandbox.faults({"match": CANCEL, "action": "status", "code": 400, "times": 1})
+    assert (await harness.post(f"/v1/payments/{name_of('o-1')}/cancel", {})).status == 201
+    await harness.flows.run_calls()
+    assert (await harness.flows.operation("o-1", "cancel"))["state"] == "parked"
+    await harness.pay_accepted("o-1")
+    assert (await harness.refund(name_of("o-1"), "5.00", "job-1")).status == 201
+    await harness.run_until_idle()
+    assert (await harness.flows.payment("o-1"))["refunded"] == 500

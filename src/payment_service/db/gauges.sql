@@ -2,7 +2,14 @@
 -- One round trip for all gauges but one (db/attention.sql: count): (gauge, labels, value). Counts stop at 100,000 rows, so that
 -- monitoring adds little load to a backlog.
 SELECT 'operations' AS gauge, ARRAY[kind, state] AS labels, count(*)::float8 AS value
-FROM (SELECT kind, state FROM operations WHERE state IN ('due', 'claimed', 'parked') LIMIT 100000) o
+FROM (
+    SELECT kind, state FROM operations WHERE state = 'claimed'
+    UNION ALL
+    SELECT kind, state FROM operations WHERE state = 'parked'
+    UNION ALL
+    SELECT kind, state FROM operations WHERE state = 'due'
+    LIMIT 100000
+) o
 GROUP BY kind, state
 UNION ALL
 SELECT 'oldest_outbox', '{}', coalesce(max(extract(epoch FROM clock_timestamp() - o.created_at)), 0)::float8

@@ -228,9 +228,9 @@ async def retry_strays(connection: Connection, ids: Sequence[UUID]) -> None:
     await connection.execute(_SQL.retry_strays, ids)
 
 
-async def finish_known_creates(connection: Connection, payment_ids: Sequence[UUID]) -> None:
-    """Finish parked creates of payments that have their intent by now."""
-    await connection.execute(_SQL.finish_known_creates, payment_ids)
+async def finish_known(connection: Connection, payment_ids: Sequence[UUID]) -> None:
+    """Finish parked creates, captures and cancels whose result the payments show by now."""
+    await connection.execute(_SQL.finish_known, payment_ids)
 
 
 async def being_canceled(connection: Connection, payment_ids: Sequence[UUID]) -> set[UUID]:

@@ -155,10 +155,13 @@ RETURNING o.id, EXISTS (SELECT FROM followed) AS followed
 -- name: request_of
 SELECT request_method, request_path, request_body, api_version FROM operations WHERE id = $1
 
--- name: finish_known_creates
--- Creates that were parked without a known result, whose intents are now the payments' own.
-UPDATE operations SET state = 'done', outcome = 'found', outcome_code = '', finished_at = now()
-WHERE payment_id = ANY ($1::uuid[]) AND kind = 'create' AND state = 'parked'
+-- name: finish_known
+-- Operations that were parked without a known result, which the payments show by now: their intent, or that it is final.
+UPDATE operations o SET state = 'done', outcome = 'found', outcome_code = '', finished_at = now()
+FROM payments p
+WHERE o.payment_id = ANY ($1::uuid[]) AND o.state = 'parked' AND o.cause NOT LIKE 'stray:%' AND p.id = o.payment_id
+  AND ((o.kind = 'create' AND p.provider_payment_id IS NOT NULL)
+       OR (o.kind IN ('capture', 'cancel') AND p.status IN ('succeeded', 'canceled', 'failed')))
 
 -- name: parked_kind
 -- The oldest parked operation that later ones wait for. Reads and strays block nothing.

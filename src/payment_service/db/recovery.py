@@ -35,6 +35,15 @@ class PublishedRecord:
     recorded_at: datetime
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MissingPayment:
+    """A payment that was published and has no row."""
+
+    payment_id: UUID
+    attempt: int
+    order_id: str
+
+
 async def begin(connection: Connection | Pool, restored_to: datetime) -> datetime:
     """Begin or resume a recovery, so that the service does not start. Return the time from which it reads."""
     found: datetime = await connection.fetchval(_SQL.begin, restored_to)
@@ -44,6 +53,12 @@ async def begin(connection: Connection | Pool, restored_to: datetime) -> datetim
 async def finish(connection: Connection | Pool) -> None:
     """Let the service start."""
     await connection.execute(_SQL.finish)
+
+
+async def restored_to(connection: Connection) -> datetime | None:
+    """Return the time of the backup that was restored in the last 30 days, or None."""
+    found: datetime | None = await connection.fetchval(_SQL.restored_to)
+    return found
 
 
 async def problem(connection: Connection | Pool) -> str | None:
@@ -103,9 +118,9 @@ async def unsent_creates(connection: Connection) -> list[UUID]:
     return [row["id"] for row in await connection.fetch(_SQL.unsent_creates)]
 
 
-async def missing_payments(connection: Connection | Pool) -> dict[UUID, int]:
-    """Return the payments that were published and have no row, with their attempt."""
-    return {row["payment_id"]: row["attempt"] for row in await connection.fetch(_SQL.missing_payments)}
+async def missing_payments(connection: Connection | Pool) -> list[MissingPayment]:
+    """Return the payments that were published and have no row."""
+    return [MissingPayment(**row) for row in await connection.fetch(_SQL.missing_payments)]
 
 
 async def look_first(connection: Connection, providers: Collection[str], limit: int) -> int:

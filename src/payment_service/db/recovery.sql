@@ -14,6 +14,10 @@ UPDATE recovery SET finished_at = now()
 -- name: unfinished
 SELECT restored_to FROM recovery WHERE finished_at IS NULL
 
+-- name: restored_to
+-- The time of the last backup that was restored, while a payment that was lost with it can still be paid.
+SELECT restored_to FROM recovery WHERE started_at > now() - interval '30 days'
+
 -- name: running
 -- Processes of the service on this database. A role sees only its own sessions, so the workers are counted too.
 SELECT (SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'payment-service')
@@ -100,8 +104,10 @@ WHERE p.status = 'created'
 
 -- name: missing_payments
 -- Payments that were published and that the backup lacks. Reading the orders again makes the first payment of each order.
-SELECT DISTINCT payment_id, attempt FROM recovered_records r
+SELECT DISTINCT ON (payment_id) payment_id, attempt, convert_from(value, 'UTF8')::json ->> 'order_id' AS order_id
+FROM recovered_records r
 WHERE NOT EXISTS (SELECT FROM payments p WHERE p.id = r.payment_id)
+ORDER BY payment_id, sequence
 
 -- name: look_first
 -- Makes unfinished operations read before they send (epoch 0 sends nothing): the database that was lost may have sent them, and
@@ -114,7 +120,7 @@ SET state = 'due', worker = NULL, due_at = now(), resolving = true, empty_read_a
     first_sent_at = coalesce(first_sent_at, created_at)
 WHERE id = ANY (ARRAY(
     SELECT id FROM operations
-    WHERE state IN ('due', 'claimed') AND kind <> 'retrieve' AND NOT resolving AND provider = ANY ($1::text[])
+    WHERE (state = 'due' OR state = 'claimed') AND kind <> 'retrieve' AND NOT resolving AND provider = ANY ($1::text[])
     LIMIT $2
     FOR UPDATE
 ))

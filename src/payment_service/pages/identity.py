@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Final
 
 from payment_service.db import page_sessions
+from payment_service.domain.guard import clean
 from payment_service.pages.permissions import Person, Role
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ def roles_of(groups: Iterable[str], roles_by_group: Mapping[str, frozenset[str]]
 def read_name(text: str) -> str:
     """Return a person's name as the audit stores it, or nothing if it has none that can be shown."""
     name = unicodedata.normalize("NFC", text.strip())
-    return name if 0 < len(name) <= NAME_MAX and name.isprintable() else ""
+    return name if 0 < len(name) <= NAME_MAX and name.isprintable() and clean(name) == name else ""
 
 
 async def log_in(request: Request, pool: Pool, name: str, roles: Iterable[str]) -> None:

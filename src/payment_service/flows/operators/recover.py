@@ -143,12 +143,13 @@ class Recovery:
 
     async def list_missing(self) -> None:
         """Count the payments that the orders will make again, and name those that they will not."""
-        for name, attempt in (await recovery.missing_payments(self._context.pool)).items():
-            if attempt == 1:
+        for missing in await recovery.missing_payments(self._context.pool):
+            if missing.attempt == 1:
                 self.done.orders_to_read += 1
                 continue
             self.done.open.append(
-                f"payment {name} (attempt {attempt}) was opened on request and has no row: check it at the provider"
+                f"payment {missing.payment_id} (attempt {missing.attempt} of order {missing.order_id}) was opened on request and has no"
+                " row: when the service runs, open it again (POST /v1/payments). It looks for the intent first, and takes its state"
             )
 
     async def _apply(self, provider: Provider, listed: Mapping[UUID, Sequence[IntentFact | None]]) -> None:
@@ -166,8 +167,6 @@ class Recovery:
                         elif verdict is None:
                             self.done.open.append(f"payment {name}: {provider.name} has an intent that cannot be read")
                 await fold.write(connection)
-                if fold.new_intents:
-                    await operations.finish_known_creates(connection, fold.new_intents)
                 self.done.intents_applied += len(locked)
 
     async def _by_owner(

@@ -9,7 +9,7 @@ import logging
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from payment_service.db import operations, payments
+from payment_service.db import payments
 from payment_service.db.comparisons import published_causes
 from payment_service.domain.dispute import DisputeChanged
 from payment_service.domain.ids import external_refund_id
@@ -77,8 +77,6 @@ async def _fold(
             repaired = _is_repaired(fold, payment_id, judgment.fact, verdict)
             found.append(replace(judgment.difference, repaired=repaired))
     await fold.write(connection)
-    if fold.new_intents:
-        await operations.finish_known_creates(connection, fold.new_intents)
     return Repaired(fold, tuple(found), tuple(waiting))
 
 

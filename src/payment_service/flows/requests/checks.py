@@ -45,6 +45,9 @@ async def require_none_parked(connection: Connection, payment: Payment) -> None:
     """Raise Refusal if a parked operation blocks the payment: a new one would wait behind it without a result."""
     kind = await operations.parked_kind(connection, payment.id)
     if kind is not None:
+        await operations.finish_known(connection, [payment.id])
+        kind = await operations.parked_kind(connection, payment.id)
+    if kind is not None:
         message = f"The {kind} of this payment needs attention, and later operations wait for it: an operator must resolve it first."
         raise Refusal(RefusalReason.NOT_ALLOWED, message)
 

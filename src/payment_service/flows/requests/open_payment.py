@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from payment_service.db import operations, order_cancellations, payments
+from payment_service.db import operations, order_cancellations, payments, recovery
 from payment_service.db.operations import NewOperation
 from payment_service.domain.ids import operation_id, payment_id
 from payment_service.domain.payment import Status
@@ -78,6 +78,8 @@ class Payments:
             )
         except MoneyError as error:
             raise Refusal(RefusalReason.NOT_ALLOWED, f"The order's amount cannot be charged: {error}") from None
+        # The database may be a restored backup that lost this attempt, and the provider forgets keys after a day.
+        restored_to = await recovery.restored_to(connection)
         call = NewOperation(
             id=operation_id(new, Kind.CREATE, change_request.actor.client, change_request.key),
             payment_id=new,
@@ -85,6 +87,8 @@ class Payments:
             kind=Kind.CREATE,
             cause=_cause(change_request),
             request=request,
+            look_first=restored_to is not None,
+            made_since=restored_to,
         )
         await operations.enqueue(connection, [call])
         return new

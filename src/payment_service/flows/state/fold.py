@@ -231,10 +231,15 @@ class Fold:
             )
         if self._history or self._outbox:
             await records.append(connection, self._history, self._outbox)
+        await self._write_operations(connection)
+
+    async def _write_operations(self, connection: Connection) -> None:
         if self._operations:
             await operations.enqueue(connection, list(self._operations.values()))
         if self._strays:
             await operations.retry_strays(connection, sorted(self._strays))
+        if shown := [key for key, now in self._current.items() if _shows_results(self._before[key], now)]:
+            await operations.finish_known(connection, shown)
 
     def count(self) -> None:
         """Count the changes. Call it after the commit."""
@@ -246,15 +251,6 @@ class Fold:
                 metrics.TRANSITIONS.labels(was, now).inc(number)
         for key, payment in self._current.items():
             _count_money(self._before[key], payment)
-
-    @property
-    def new_intents(self) -> list[UUID]:
-        """Return the payments whose intent became known in this fold."""
-        return [
-            key
-            for key, now in self._current.items()
-            if now.provider_payment_id is not None and self._before[key].provider_payment_id is None
-        ]
 
     @property
     def has_events(self) -> bool:
@@ -365,6 +361,16 @@ def _occurred_at(fact: AnyFact) -> datetime | None:
 
 def _source(fact: AnyFact) -> str:
     return str(getattr(fact, "source", "asked"))
+
+
+def _shows_results(was: Payment, now: Payment) -> bool:
+    """Return whether the change shows the result of a create, a capture or a cancel that may be parked.
+
+    Most payments succeed without any of these, so they cost no statement. A request settles the rare rest.
+    """
+    if now.provider_payment_id is not None and was.provider_payment_id is None:
+        return True
+    return now.status is not was.status and (was.status is Status.AUTHORIZED or now.status is Status.CANCELED)
 
 
 def _count_money(was: Payment, now: Payment) -> None:
