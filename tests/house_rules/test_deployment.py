@@ -121,7 +121,7 @@ def test_the_production_image_copies_neither_the_emulator_nor_the_demo() -> None
 def test_third_party_images_are_pinned() -> None:
     for file in ("compose.yaml", "compose.dev.yaml"):
         images = {service["image"] for service in compose(file)["services"].values() if "image" in service}
-        pinned = re.compile(r"[\w./-]+:v?\d+\.\d+(\.\d+)?(-\w+)?")
+        pinned = re.compile(r"(\$\{[A-Z]+_IMAGE:-)?[\w./-]+:v?\d+\.\d+(\.\d+)?(-\w+)?\}?")
         assert [
             image
             for image in images - {"payment-service:latest", "stripe-sandbox:latest"}
