@@ -4,7 +4,7 @@
 SHELL = /bin/sh
 BIN = .venv/bin
 ARGS =
-# Tests wait for processes, leases and heartbeats, so two cores serve four workers.
+# Tests wait for processes, leases and heartbeats, so two cores serve four workers, and six of the everyday tests.
 PYTEST = $(BIN)/pytest --numprocesses 4 --dist worksteal
 # Without bytecode, each process of pytest rewrites all tests. An empty variable counts as unset.
 export PYTHONDONTWRITEBYTECODE =
@@ -13,7 +13,7 @@ COMPOSE = docker compose
 COMPILE = $(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --no-header
 
-.PHONY: help install demo test test-faults test-sandbox test-planted test-week fuzz mutants test-kafka test-browser test-clients test-asyncapi test-openapi test-npm test-examples test-scale check reference release release-check fmt docs site test-site bench shots lock \
+.PHONY: help install demo test test-faults test-installation test-sandbox test-planted test-week fuzz mutants test-kafka test-browser test-clients test-asyncapi test-openapi test-npm test-examples test-scale check reference release release-check fmt docs site test-site bench shots lock \
 	image image-test nginx-config-test test-nginx test-postgres test-alerts test-deploy payment-service-logs payment-service-restart test-payment-webhook
 .DEFAULT_GOAL := help
 
@@ -22,6 +22,7 @@ help:
 	@echo 'make demo                    run the demo: orders, payments and events on a real PostgreSQL and broker; ARGS=--once exits by itself'
 	@echo 'make test                    run the everyday tests of the service; ARGS="-k webhook" a part; TEST_DB_DSN=… on another PostgreSQL'
 	@echo 'make test-faults             kill, freeze and cut off processes of the service; run the tests of each failure'
+	@echo 'make test-installation       install the packages, run the demo, and follow the tutorial, as a newcomer does'
 	@echo 'make test-sandbox            run the tests of the Stripe emulator'
 	@echo 'make test-planted            find 1,000 planted differences among 100,000 payments, and measure time and memory; about 10 minutes'
 	@echo 'make test-week               live through a week of virtual time, without webhooks and with old ones; the suite lives through three days'
@@ -44,7 +45,7 @@ help:
 	@echo 'make test-payment-webhook    send it a signed webhook for its latest payment; ARGS=ORDER_ID for another'
 	@echo 'make fuzz                    send 20,000 requests generated from openapi.json to a running service; the suite sends 1,000'
 	@echo 'make mutants                 check that the tests detect known defects (minutes); ARGS="lock-skipped" selects some'
-	@echo 'make test-scale              fail if a read or a loop walks a million skewed payments; ARGS="--payments 10000000"'
+	@echo 'make test-scale              fail if a read, a loop or a page walks a million skewed payments; ARGS="--payments 10000000"'
 	@echo 'make check                   check lint, format, types, import directions and prose'
 	@echo 'make reference               bring the bundle of the interactive API reference from npm (else exits 4)'
 	@echo 'make release                 build all that a release of HEAD publishes into dist/, twice, compare, and install each alone (needs npm, else exits 4)'
@@ -66,10 +67,13 @@ demo: install
 	@$(BIN)/payment-service demo $(ARGS)
 
 test: install
-	@$(PYTEST) --ignore tests/sandbox --ignore tests/faults $(ARGS)
+	@$(PYTEST) --numprocesses 6 --ignore tests/sandbox --ignore tests/faults --ignore tests/installation $(ARGS)
 
 test-faults: install
 	@$(PYTEST) tests/faults $(ARGS)
+
+test-installation: install
+	@$(PYTEST) tests/installation $(ARGS)
 
 test-sandbox: install
 	@$(PYTEST) tests/sandbox $(ARGS)
@@ -139,6 +143,7 @@ mutants: install
 
 test-scale: install
 	@$(BIN)/python -m bench.scale $(ARGS)
+	@$(BIN)/python -m bench.pages $(ARGS)
 
 check: install
 	$(BIN)/ruff check
@@ -170,6 +175,7 @@ docs: install
 	$(BIN)/python -m scripts.document_commands
 	$(BIN)/python -m scripts.document_api
 	$(BIN)/python -m scripts.document_monitoring
+	$(BIN)/python -m scripts.document_runbook
 	$(BIN)/python -m scripts.generate_client
 	$(BIN)/python -m scripts.document_invariants
 

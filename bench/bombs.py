@@ -1,6 +1,6 @@
 """Measure what a webhook waits while records arrive that are slow or large to read.
 
-Run: `python -m bench.bombs`. A few connections send webhooks, first alone and then while bombs of each kind arrive on
+Run: `python -m bench.bombs`. Webhooks are sent at a fixed rate, first alone and then while bombs of each kind arrive on
 `orders.created`. Exit code 1: the 99th percentile is more than twice the quiet one.
 """
 
@@ -29,19 +29,22 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m bench.bombs", description=__doc__)
     parser.add_argument("--webhooks", type=int, default=1_500, help="webhooks of each load (%(default)s)")
     parser.add_argument("--connections", type=int, default=4, help="connections of the load (%(default)s)")
+    parser.add_argument(
+        "--rate", type=float, default=100, help="webhooks per second; 0: as fast as they are answered (%(default)s)"
+    )
     arguments = parser.parse_args()
     with start_environment(64, sandbox=True) as on:
         reader = Reader(on, "payments.initiated")
         warm_up(on, reader)
         measure_orders(on, reader, 2 * arguments.webhooks)
         reader.close()
-        quiet = _load(on, arguments.webhooks, arguments.connections)
+        quiet = _load(on, arguments)
         stopping = threading.Event()
         sent: list[str] = []
         sender = threading.Thread(target=_send_bombs, args=(on, stopping, sent))
         sender.start()
         try:
-            loud = _load(on, arguments.webhooks, arguments.connections)
+            loud = _load(on, arguments)
         finally:
             stopping.set()
             sender.join()
@@ -54,8 +57,9 @@ def main() -> int:
     return int(loud["p99_ms"] > RATIO_MAX * quiet["p99_ms"])
 
 
-def _load(on: Environment, count: int, connections: int) -> dict[str, Any]:
-    command = [sys.executable, "-m", "bench.load", str(on.service_port), on.dsn, SECRET, str(count), str(connections)]
+def _load(on: Environment, arguments: argparse.Namespace) -> dict[str, Any]:
+    load = [str(number) for number in (arguments.webhooks, arguments.connections, arguments.rate)]
+    command = [sys.executable, "-m", "bench.load", str(on.service_port), on.dsn, SECRET, *load]
     told = subprocess.run(command, env=child_env({}), stdout=subprocess.PIPE, check=True, text=True)
     result: dict[str, Any] = json.loads(told.stdout)
     return result

@@ -151,7 +151,7 @@ class Run:
                 return
             request = self._requests[self._sent]
             self._sent += 1
-            self._idle.pop().send(request, due_at)
+            self._idle.pop(0).send(request, due_at)
 
 
 async def send_all(port: int, requests: list[bytes], connections: int, rate_per_s: float = 0) -> dict[str, Any]:

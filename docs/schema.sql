@@ -132,8 +132,7 @@ CREATE TABLE operations (
 ) WITH (fillfactor=70);
 CREATE INDEX operations_due ON operations (provider, kind, due_at) WHERE state = 'due';
 CREATE INDEX operations_claimed ON operations (worker) WHERE state = 'claimed';
-CREATE INDEX operations_unfinished ON operations (payment_id, "position") WHERE state = ANY (ARRAY['due', 'claimed', 'parked']);
-CREATE INDEX operations_of_payment ON operations (payment_id);
+CREATE INDEX operations_of_payment ON operations (payment_id, "position");
 CREATE INDEX operations_finished_reads ON operations (finished_at) WHERE kind = 'retrieve';
 CREATE INDEX operations_parked ON operations (outcome) WHERE state = 'parked';
 
@@ -661,27 +660,46 @@ CREATE TABLE page_logins (
     CONSTRAINT page_logins_person_is_1_to_64 CHECK (length(person) >= 1 AND length(person) <= 64)
 );
 
--- Refunds above a person's limit. A second person approves each before it expires.
+-- Logins at the operators' pages, by link or OpenID Connect. A proxy keeps its own.
+CREATE TABLE page_sessions (
+    id_hash    bytea       NOT NULL,  -- SHA-256 of the id in the signed cookie. The id itself is stored nowhere.
+    person     text        NOT NULL,
+    roles      text[]      NOT NULL,
+    began_at   timestamptz NOT NULL DEFAULT now(),
+    expires_at timestamptz NOT NULL,
+    ended_at   timestamptz,  -- Logged out, by the person or by `payment-service pages logout`.
+    CONSTRAINT page_sessions_pkey PRIMARY KEY (id_hash),
+    CONSTRAINT page_sessions_hash_is_sha256 CHECK (octet_length(id_hash) = 32),
+    CONSTRAINT page_sessions_person_is_1_to_64 CHECK (length(person) >= 1 AND length(person) <= 64)
+);
+
+-- Refunds above the limit of a person or of an API key. A second person approves each before it expires.
 CREATE TABLE approvals (
     id           uuid        NOT NULL DEFAULT gen_random_uuid(),
     payment_id   uuid        NOT NULL,
     amount       bigint      NOT NULL,  -- In minor units of the currency.
     currency     text        NOT NULL,
     reason       text        NOT NULL DEFAULT '',
-    requested_by text        NOT NULL,
+    requested_by text        NOT NULL,  -- The person, or the client of the API key in words.
+    client       text,  -- Client of the API key that requested it, whose idempotency key is in `key`. NULL: a person requested it.
+    key          text,
+    key_id       uuid,
+    parameters   jsonb       NOT NULL,  -- The requested refund, as the requester sent it.
     requested_at timestamptz NOT NULL DEFAULT now(),
     expires_at   timestamptz NOT NULL,
     decision     text,  -- NULL: open until expires_at.
     decided_by   text,
     decided_at   timestamptz,
     CONSTRAINT approvals_pkey PRIMARY KEY (id),
+    CONSTRAINT approvals_one_per_key UNIQUE (client, key),
     CONSTRAINT approvals_of_a_payment FOREIGN KEY (payment_id) REFERENCES payments(id),
     CONSTRAINT approvals_amount_is_positive CHECK (amount > 0),
     CONSTRAINT approvals_by_two_people CHECK (decision IS DISTINCT FROM 'approved' OR lower(decided_by) <> lower(requested_by)),
+    CONSTRAINT approvals_client_has_a_key CHECK ((client IS NULL) = (key IS NULL) AND (client IS NULL) = (key_id IS NULL)),
     CONSTRAINT approvals_decided_by_a_person CHECK ((decision IS NULL) = (decided_by IS NULL) AND (decision IS NULL) = (decided_at IS NULL)),
     CONSTRAINT approvals_decision_is_known CHECK (decision = ANY (ARRAY['approved', 'declined']))
 );
-CREATE INDEX approvals_open ON approvals (requested_at) WHERE decision IS NULL;
+CREATE INDEX approvals_open ON approvals (expires_at) WHERE decision IS NULL;
 CREATE INDEX approvals_of_payment ON approvals (payment_id);
 
 -- Ledger of the provider bank_transfer: payments that a customer may make by bank transfer. Amounts are in minor units.
@@ -739,6 +757,28 @@ CREATE TABLE bank_refunds (
 );
 CREATE INDEX bank_refunds_of_intent ON bank_refunds (reference);
 CREATE INDEX bank_refunds_open ON bank_refunds (created_at, refund_id) WHERE status = 'pending';
+
+-- None
+CREATE VIEW approvals_shown AS
+ SELECT id,
+    payment_id,
+    ( SELECT payments.order_id
+           FROM payments
+          WHERE payments.id = payment_id) AS order_id,
+    amount,
+    currency,
+    reason,
+    requested_by,
+    client,
+    key,
+    parameters,
+    requested_at,
+    expires_at,
+    expires_at <= now() AS expired,
+    decision,
+    decided_by,
+    decided_at
+   FROM approvals;
 
 -- Payments with amounts in major units and the derived status, as the API returns them.
 CREATE VIEW payments_decimal AS

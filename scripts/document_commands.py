@@ -34,6 +34,7 @@ MODELS: Final[dict[str, type[BaseModel]]] = {
     "keys revoke": operators.ApiKeys,
     "bank import": bank_transfer.Statement,
     "bank confirm": bank_transfer.StatementLine,
+    "approvals list": operators.ApprovalRequests,
     "attention list": operators.AttentionList,
     "attention show": operators.AttentionDetail,
     "attention retry": operators.AttentionResult,

@@ -73,14 +73,15 @@ def run_checks(config: Config) -> int:
     console = Console(file=sys.stdout, highlight=False, soft_wrap=True)
     # librdkafka would log each attempt; the finding reports the error once.
     logging.getLogger("librdkafka").setLevel(logging.CRITICAL)
-    findings = asyncio.run(_run_checks(config))
+    findings = asyncio.run(examine(config))
     for finding in findings:
         _print(console, finding)
     failed = any(finding.verdict is Verdict.FAILED for finding in findings)
     return exit_codes.FAILED if failed else exit_codes.DONE
 
 
-async def _run_checks(config: Config) -> list[Finding]:
+async def examine(config: Config) -> list[Finding]:
+    """Run all checks at once. It ends within CHECK_TIMEOUT_S."""
     checks = {"database": _check_database, "broker": check_broker, "providers": _check_providers}
     if "stripe" in config.providers:
         checks["stripe"] = _check_stripe

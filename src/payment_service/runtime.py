@@ -39,7 +39,7 @@ from payment_service.flows.timers.provider_timers import make_provider_timers
 from payment_service.flows.webhooks.apply import Webhooks
 from payment_service.flows.webhooks.foreign import ForeignEvents
 from payment_service.http.app import build_app, build_operations_app
-from payment_service.http.auth import authenticator_for, note_use_loop
+from payment_service.http.auth import KeyUse, authenticator_for
 from payment_service.http.health import Readiness
 from payment_service.http.server import HttpServer
 from payment_service.kafka.broker_status import BrokerStatus
@@ -202,7 +202,7 @@ class Service:
         self._due.wakes("events", self._webhooks.replaying)
         _run(stack, self._foreign_events)
         _run(stack, self._webhooks)
-        _run(stack, note_use_loop(self._pool, self._authenticator))
+        _run(stack, KeyUse(self._pool, self._authenticator))
         await self._serve_http(stack, server)
 
     def _start_intake(self, stack: AsyncExitStack) -> None:
@@ -327,6 +327,7 @@ class Service:
         if "pages" not in self._roles or self._config.admin_port is None:
             return None
         # Imported if they are on: the templates take a few megabytes.
+        from payment_service.doctor import examine  # noqa: PLC0415
         from payment_service.pages.app import build_pages  # noqa: PLC0415
         from payment_service.pages.site import Parts  # noqa: PLC0415
 
@@ -335,8 +336,9 @@ class Service:
             context=self._context,
             reads=self._reads,
             readiness=self.readiness,
+            examine=partial(examine, self._config),
             replays=self._replays,
-            key=await cursor_key.read(self._pool),
+            key=await cursor_key.read_derived(self._pool, "pages"),
         )
         host, port = self._config.admin_host, self._config.admin_port
         return self._bind(stack, build_pages(parts), host, port, shared=self._shares_port)

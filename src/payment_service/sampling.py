@@ -25,7 +25,7 @@ SAMPLE_INTERVAL_S: Final = 10.0
 SAMPLE_SHARE_MAX: Final = 0.05
 # The queries take milliseconds. A database that takes longer than this cannot serve customers.
 SAMPLE_TIMEOUT_S: Final = 4.0
-LAG_CHECK_INTERVAL_S: Final = 0.5
+LAG_CHECK_INTERVAL_S: Final = 1.0
 
 
 def sampling_loops(

@@ -147,6 +147,7 @@ def test_unmatched_transfers_are_parked_until_confirmed_or_closed(
     [
         (("confirm", "o-9", "--transaction", "t-1"), 4, "No payment by bank transfer"),
         (("confirm", "o-1", "--transaction", "t 1"), 1, "transaction_id"),
+        (("confirm", "o-1", "--transaction", "4000056655665556"), 1, "transaction_id"),
         (("confirm", "o-1", "--transaction", "t-1", "--amount", "1,00"), 1, "amount"),
         (("confirm", "o-1", "--transaction", "t-1", "--booked", "yesterday"), 1, "booking_date"),
         (("import", "/nowhere/statement.csv"), 1, "No such file"),
@@ -154,6 +155,7 @@ def test_unmatched_transfers_are_parked_until_confirmed_or_closed(
         (("refund", str(uuid4())), 2, "--made"),
         (("refund", str(uuid4()), "--made"), 4, "no refund with this id"),
         (("refund", str(uuid4()), "--failed", "Has moved!"), 2, "--failed takes one word"),
+        (("refund", str(uuid4()), "--failed", "4000056655665556"), 2, "--failed takes one word"),
     ],
 )
 def test_impossible_requests_fail_with_one_line(

@@ -10,6 +10,9 @@ import psycopg
 import pytest
 from psycopg import sql
 
+from payment_service.domain.ids import payment_id
+from tests.acceptance.test_cli_operator import INSERT_PAYMENT
+from tests.support.command import run
 from tests.support.kafka import ANNOUNCEMENTS, DEAD_LETTERS
 from tests.support.sandbox import API_KEY as SANDBOX_KEY
 from tests.support.shop import Shop, ask, post, signed
@@ -137,6 +140,33 @@ def test_no_card_number_is_stored_published_or_logged(shop: Shop) -> None:
         plain = unicodedata.normalize("NFKC", unquote(text))
         assert [plain[max(0, m.start() - 200) : m.end()] for m in CANARIES.finditer(plain)] == []
         assert SECRETS.search(text) is None
+
+
+COMMANDS = {
+    "reason": ["refund", "o-1", "1.00", "--yes", "--reason", f"to {CANARY}"],
+    "key": ["refund", "o-1", "1.00", "--yes", "--key", CANARY],
+    "person": ["refund", "o-1", "1.00", "--yes", "--as", CANARY],
+    "why": ["refund", "o-1", "1.00", "--yes", "--why", f"card {CANARY}"],
+    "cancel reason": ["cancel", "o-1", "--yes", "--reason", CANARY],
+    "client of a key": ["keys", "create", "--scope", "read", "--client", CANARY],
+    "client with a prefix": ["keys", "create", "--scope", "read", "--client", f"shop-{CANARY}"],
+    "person of a login": ["pages", "login", "--person", CANARY],
+    "return code": ["bank", "refund", "00000000-0000-4000-8000-000000000000", "--failed", CANARY],
+    "note": ["attention", "resolve", "record:1", "--note", CANARY, "--close"],
+    "client of a revoked key": ["keys", "revoke", "--client", CANARY],
+}
+
+
+@pytest.mark.invariant("I12")
+@pytest.mark.parametrize("arguments", COMMANDS.values(), ids=COMMANDS)
+def test_a_command_stores_no_card_number(database_dsn: str, arguments: list[str]) -> None:
+    with psycopg.connect(database_dsn) as connection:
+        connection.execute(INSERT_PAYMENT, (payment_id("default", "o-1", 1),))
+    before = _rows(database_dsn)
+    refused = run(*arguments, env={"DB_DSN": database_dsn})
+    assert refused.returncode in {2, 4}
+    assert refused.stderr.count("\n") == 1, refused.stderr
+    assert sorted(set(_rows(database_dsn)) - set(before)) == []
 
 
 def _show_checkouts(shop: Shop, *order_ids: str) -> None:

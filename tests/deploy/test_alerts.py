@@ -153,6 +153,11 @@ CASES: Final[dict[str, tuple[dict[str, str], dict[str, str], str]]] = {
         {'payments_needs_attention{what="difference",reason="duplicate_charge"}': "0x20"},
         "10m",
     ),
+    "PaymentAuditUnsealed": (
+        {"payments_audit_unsealed_seconds": "240+60x10"},
+        {"payments_audit_unsealed_seconds": "400 10x10"},
+        "5m",
+    ),
     "PaymentReconciliationStale": (
         {"payments_reconciliation_age_seconds": "21700x30"},
         {"payments_reconciliation_age_seconds": "3700x30"},

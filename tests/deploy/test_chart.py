@@ -84,6 +84,8 @@ def validate(manifests: list[dict[str, Any]], version: str, folder: Path) -> sub
         (["settings.KAFKA_BROKERS=kafka:9092"], "database.existingSecret"),
         (["settings.KAFKA_BROKERS=kafka:9092", "database.existingSecret=a"], "stripe.existingSecret"),
         (["settings.KAFKA_BROKERS=kafka:9092", "database.existingSecret=a", "stripe.secretKey=sk_1"], "stripe.existingSecret"),
+        (["settings.KAFKA_BROKERS=kafka:9092", "database.existingSecret=a", "pages.enabled=true"], "database.operator.existingSecret"),
+        (["settings.KAFKA_BROKERS=kafka:9092", "database.existingSecret=a", "pages.enabled=true", "database.operator.dsn=b"], "settings.ADMIN_URL"),
     ],
 )  # fmt: skip
 def test_missing_required_values_are_named(given: list[str], missing: str) -> None:
@@ -101,7 +103,8 @@ def test_the_three_required_values_are_enough() -> None:
 @pytest.mark.parametrize(
     "wrong",
     ["settings.KAFKA_BROKER=kafka:9092", "settings.STRIPE_SECRET_KEY=sk_1",
-     "settings.KAFKA_CONFIG_SASL_PASSWORD=x", "replica=3", "roles.intake.replicas=2", "stripe.secretKey=pk_test_1", "settings.SERVICE_PORT=80", "replicas=0.5", "serviceMonitor.interval=15"],
+     "settings.KAFKA_CONFIG_SASL_PASSWORD=x", "replica=3", "roles.intake.replicas=2", "stripe.secretKey=pk_test_1", "settings.SERVICE_PORT=80", "replicas=0.5", "serviceMonitor.interval=15",
+     "image.digest=sha256:ab", "pages.enabled=yes"],
 )  # fmt: skip
 def test_mistyped_or_harmful_values_are_rejected(wrong: str) -> None:
     """A secret under `settings` would be readable in the pod. A role without the other three would leave work undone."""
@@ -208,7 +211,8 @@ def test_ports_and_probes_match_those_of_the_service(name: str) -> None:
             }
             assert {probe["port"] for probe in asked.values()} == {"metrics"}
     services = {it["metadata"]["name"]: it["spec"]["ports"] for it in manifests if it["kind"] == "Service"}
-    assert [[port["port"] for port in ports] for ports in services.values()] == [[8082], [9464]]
+    pages = [[8083]] if name == "everything" else []
+    assert [[port["port"] for port in ports] for ports in services.values()] == [[8082], [9464], *pages]
 
 
 @pytest.mark.parametrize(("name", "grace_s"), [("minimal", 20), ("roles", 45)])
@@ -283,6 +287,39 @@ def test_the_ingress_exposes_only_the_public_routes() -> None:
     assert {it["backend"]["service"]["port"]["name"] for it in rule["http"]["paths"]} == {"http"}
 
 
+def test_the_pages_run_apart_with_the_operators_login() -> None:
+    """Customers reach neither their pods nor their Service, and no other pod has the login that decides approvals."""
+    manifests = render("everything")
+    deployment = one(manifests, "Deployment", "shop-payment-service-pages")
+    [container] = deployment["spec"]["template"]["spec"]["containers"]
+    assert (container["args"], deployment["spec"]["replicas"]) == (["serve", "--only=pages"], 2)
+    variables = environment(container)
+    assert (variables["ADMIN_PORT"], variables["ADMIN_HOST"]) == ("8083", "0.0.0.0")  # noqa: S104 - the pod's address
+    chosen = one(manifests, "Service", "shop-payment-service-pages")["spec"]
+    pods = {it["metadata"]["name"]: labels(it) for it in manifests if it["kind"] == "Deployment"}
+    assert [pod for pod, found in pods.items() if chosen["selector"].items() <= found.items()] == [
+        "shop-payment-service-pages"
+    ]
+    public = one(manifests, "Service", "shop-payment-service")["spec"]["selector"]
+    assert not public.items() <= pods["shop-payment-service-pages"].items()
+    logins = {
+        pod: spec["volumes"][0]["projected"]["sources"][0]["secret"]["name"] for pod, spec in pod_specs(manifests)
+    }
+    assert [pod for pod, secret in logins.items() if secret == "payments-operator"] == ["shop-payment-service-pages"]
+    policy = one(manifests, "NetworkPolicy", "shop-payment-service")["spec"]
+    [rule] = [it for it in policy["ingress"] if it["ports"] == [{"protocol": "TCP", "port": 8083}]]
+    assert rule["from"] == [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "office"}}}]
+    refused = template("--set=settings.ADMIN_PORT=8083", values=VALUES["everything"])
+    assert (refused.returncode != 0, "remove them from settings" in refused.stderr) == (True, True)
+
+
+def test_a_digest_pins_the_image_of_every_pod() -> None:
+    digest = yaml.safe_load(VALUES["everything"].read_text())["image"]["digest"]
+    images = {container["image"] for _, container in containers(render("everything"))}
+    assert images == {f"registry.example.com/payment-service:0.1.0-1@{digest}"}
+    assert {it["image"] for _, it in containers(render("minimal"))} == {"payment-service:0.1.0"}
+
+
 def test_metrics_are_open_only_to_the_namespace_by_default() -> None:
     policy = one(render("least"), "NetworkPolicy", "shop-payment-service")["spec"]
     world, metrics = policy["ingress"]
@@ -349,4 +386,4 @@ def test_the_notes_name_commands_and_warn_about_missing_settings(tmp_path: Path)
     shown: list[str | Path] = [*PRETENDED, "--values", VALUES["minimal"], "--show-only", "templates/notes.yaml"]
     result = helm("template", "shop", copy, "--namespace", "store", *shown)
     assert "--namespace store exec deploy/shop-payment-service -- payment-service doctor" in result.stdout
-    assert "Nothing is reachable from outside yet" in result.stdout
+    assert "The service is not reachable from outside yet" in result.stdout

@@ -30,7 +30,7 @@ HERE: Final = "tests/house_rules/test_code_blocks.py"
 PARSED: Final = f"{HERE}::test_every_block_can_be_parsed"
 COMMANDS: Final = f"{HERE}::test_every_command_of_the_service_has_valid_arguments"
 EVENTS_README: Final = (
-    "tests/acceptance/test_package.py::test_the_events_install_nothing_else_and_their_readme_example_works"
+    "tests/installation/test_package.py::test_the_events_install_nothing_else_and_their_readme_example_works"
 )
 
 # Per page and language, the test that runs the blocks; or, where their program is elsewhere, the one that parses them.
@@ -47,7 +47,7 @@ PROOFS: Final = {
     (
         "docs/consuming.md",
         "sh",
-    ): "tests/acceptance/test_package.py::test_the_events_install_nothing_else_and_their_readme_example_works",
+    ): "tests/installation/test_package.py::test_the_events_install_nothing_else_and_their_readme_example_works",
     ("docs/consuming.md", "python"): "tests/unit/test_documented_code.py::test_the_fragment_reads_every_event",
     ("docs/deployment.md", "sh"): COMMANDS,
     ("docs/deployment.md", "text"): f"{HERE}::test_the_connection_strings_are_valid",
@@ -70,13 +70,13 @@ PROOFS: Final = {
     (
         "docs/troubleshooting.md",
         "sh",
-    ): "tests/acceptance/test_troubleshooting.py::test_every_command_of_the_page_runs_and_prints_output",
+    ): "tests/installation/test_troubleshooting.py::test_every_command_of_the_page_runs_and_prints_output",
     ("docs/troubleshooting.md", "sql"): "tests/integration/test_runbook.py::test_every_statement_fits_the_schema",
     **{
         (
             "docs/tutorial.md",
             language,
-        ): "tests/acceptance/test_tutorial.py::test_following_the_tutorial_leads_to_a_paying_shop"
+        ): "tests/installation/test_tutorial.py::test_following_the_tutorial_leads_to_a_paying_shop"
         for language in ("sh", "text", "python")
     },
     ("packages/payment-service-events/README.md", "sh"): EVENTS_README,

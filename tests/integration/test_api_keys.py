@@ -9,11 +9,20 @@ from ipaddress import ip_network
 from typing import Final
 from uuid import UUID, uuid4
 
+import asyncpg
 import pytest
 
 from payment_service.db import api_keys
 from payment_service.db.api_keys import Client, KeyLimits
-from payment_service.http.auth import BAD_KEY_EVERY_S, BAD_KEYS_BURST, KEYS_AGE_MAX_S, Authenticator, ValidKeys
+from payment_service.http.auth import (
+    BAD_KEY_EVERY_S,
+    BAD_KEYS_BURST,
+    KEYS_AGE_MAX_S,
+    Authenticator,
+    KeyUse,
+    ValidKeys,
+    authenticator_for,
+)
 from payment_service.http.problems import Problem
 from tests.support.api import Api, assert_problem, open_api
 from tests.support.http import ask
@@ -256,6 +265,29 @@ async def test_the_use_of_a_key_is_noted_once_a_minute(api: Api) -> None:
     await api_keys.note_use(api.pool, used)
     assert [first] == await api.pool.fetch(row, list(used))
     assert first["last_used_at"] is not None
+
+
+async def test_the_use_of_the_last_minute_is_noted_at_the_end_of_the_process(api: Api) -> None:
+    key = await create(api)
+    authenticator = authenticator_for(api.pool)
+    noting = KeyUse(api.pool, authenticator)
+    noting.start()
+    await authenticator.authenticate(key, "127.0.0.1")
+    await noting.stop()
+    row = "SELECT last_used_at IS NOT NULL FROM api_keys WHERE id = $1"
+    assert await api.pool.fetchval(row, await key_id(api, key))
+
+
+async def test_a_database_that_is_away_does_not_keep_a_process_from_ending(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fail(*_arguments: object) -> None:
+        raise asyncpg.ConnectionDoesNotExistError("connection was closed")
+
+    authenticator = authenticator_for(api.pool)
+    await authenticator.authenticate(await create(api), "127.0.0.1")
+    monkeypatch.setattr(api_keys, "note_use", fail)
+    await KeyUse(api.pool, authenticator).stop()
 
 
 async def test_a_rotated_key_works_beside_its_successor_until_the_overlap_ends(api: Api) -> None:

@@ -7,9 +7,10 @@ import json
 from collections.abc import Sequence
 
 import pytest
-from confluent_kafka import Producer, TopicPartition
+from confluent_kafka import Consumer, Message, Producer, TopicPartition
 from confluent_kafka.cimpl import NewPartitions
 from prometheus_client import REGISTRY
+from structlog.testing import capture_logs
 
 from payment_service.config.config import Config
 from payment_service.kafka.consumer_settings import METADATA_INTERVAL_MS
@@ -56,6 +57,33 @@ async def test_lag_is_zero_when_all_is_read_despite_wrong_end_offsets(topics: To
     await receiver.wait_for(10)
     await eventually_async(lambda: lag_of(0) == 0, timeout_s=10)
     assert consumer.alive()
+
+
+@pytest.mark.kafka
+async def test_an_end_with_records_behind_it_is_no_end(
+    topics: Topics, member: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The position must not go back to an end that was reached before the records of the same poll."""
+    numbers = iter(range(5))
+
+    class BusyConsumer(Consumer):
+        """Return an end together with an order that is written just behind it."""
+
+        def consume(self, num_messages: int = 1, timeout: float = -1) -> list[Message]:
+            messages = super().consume(num_messages=num_messages, timeout=timeout)
+            if any(m.error() and m.partition() == 0 for m in messages) and (number := next(numbers, None)) is not None:
+                topics.produce([order(number)], partition=0)
+                while messages[-1].error():
+                    messages += super().consume(num_messages=1, timeout=5)
+            return messages
+
+    monkeypatch.setattr("payment_service.kafka.consumer.Consumer", BusyConsumer)
+    receiver = BatchReceiver()
+    with capture_logs() as logs:
+        consumer = member(receiver)
+        await receiver.wait_for(5)
+        await eventually_async(lambda: consumer.positions()[ORDERS, 0] == 5, timeout_s=30)
+    assert [line for line in logs if line["event"] == "partition_restarted"] == []
 
 
 @pytest.mark.kafka

@@ -92,7 +92,7 @@ FORBIDDEN: Final = (
 
 
 # The SQL that runs under the operator's role only: the commands `keys`, and the pages.
-OF_OPERATORS = ("api_key_changes.sql", "approvals.sql", "page_logins.sql")
+OF_OPERATORS = ("api_key_changes.sql", "approval_decisions.sql", "page_logins.sql", "page_sessions.sql")
 
 
 @dataclass(frozen=True)
@@ -205,9 +205,9 @@ def test_the_service_role_has_exactly_the_privileges_its_sql_needs() -> None:
 
 
 def test_the_operator_role_has_exactly_the_privileges_that_its_commands_need_besides() -> None:
-    needed = needs("api_keys.sql", *OF_OPERATORS)
+    needed = needs("api_keys.sql", "approvals.sql", *OF_OPERATORS)
     more = {name: text for name, text in operator_rights().items() if text != service_rights().get(name)}
-    assert list(more) == ["api_keys", "approvals", "page_logins"]
+    assert list(more) == ["api_keys", "approvals", "page_logins", "page_sessions"]
     assert_equal(more, needed)
 
 

@@ -21,7 +21,6 @@ from payment_service.db.gauges import partition_days_left, sample
 from payment_service.db.maintain import (
     AHEAD,
     EVENTS_KEPT,
-    OUTBOX_KEPT,
     READS_KEPT,
     RECONCILIATIONS_KEPT,
     WEEK,
@@ -29,6 +28,7 @@ from payment_service.db.maintain import (
     maintain,
     week_of,
 )
+from payment_service.db.retention import OUTBOX_KEPT
 from payment_service.telemetry import metrics
 
 NOW = datetime.now(UTC)

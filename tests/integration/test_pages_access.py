@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+import base64
+import hashlib
+import hmac
+import json
 import re
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
 from http import HTTPStatus
+from typing import Any
 from urllib.error import HTTPError
 from urllib.parse import parse_qs, urlencode, urlsplit
 from urllib.request import HTTPRedirectHandler, Request, build_opener, urlopen
@@ -15,13 +21,14 @@ import pytest
 from pydantic import SecretStr
 
 from payment_service.bank_transfer.pages import PAGES as BANK_PAGES
-from payment_service.db import page_logins
+from payment_service.db import cursor_key, page_logins
 from payment_service.pages.guard import QUERY_LIMIT_BYTES
 from payment_service.pages.login import _own_path
 from payment_service.pages.permissions import HOLDERS, Permission, Role
 from payment_service.pages.routes import ROUTES, SECTIONS
 from payment_service_demo.embedded.process import free_port
 from tests.support.bank import open_bank
+from tests.support.command import run
 from tests.support.eventually import eventually
 from tests.support.flows import open_flows
 from tests.support.pages import ServedPages, Visitor, serve_pages
@@ -46,6 +53,8 @@ EXPECTED = {
     "GET /refunds.csv": "finance",
     "GET /disputes": ALL,
     "GET /disputes.csv": "finance",
+    "GET /disputes/{id:uuid}": ALL,
+    "POST /disputes/{id:uuid}/note": "support finance operator",
     "GET /exports": "finance",
     "GET /audit": "finance operator",
     "GET /audit.csv": "finance",
@@ -182,10 +191,56 @@ async def test_edited_cookie_logs_nobody_in(pages: ServedPages) -> None:
         assert (await visitor.get("/")).status == HTTPStatus.SEE_OTHER
 
 
-async def test_log_out_ends_the_session(pages: ServedPages) -> None:
-    visitor = await pages.log_in("v", "viewer")
+async def test_log_out_ends_the_session_for_copies_of_its_cookie_too(pages: ServedPages) -> None:
+    visitor, other = await pages.log_in("v", "viewer"), await pages.log_in("v", "viewer")
+    copy = Visitor(pages.port, dict(visitor.cookies))
+    assert (await copy.get("/")).status == HTTPStatus.OK
     assert (await visitor.post("/logout", {})).headers["location"] == "/login"
     assert (await visitor.get("/")).status == HTTPStatus.SEE_OTHER
+    assert (await copy.get("/")).status == HTTPStatus.SEE_OTHER
+    assert (await other.get("/")).status == HTTPStatus.OK
+
+
+async def test_a_session_ends_after_8_hours_of_the_databases_clock(pages: ServedPages) -> None:
+    visitor = await pages.log_in("v", "viewer")
+    pool = pages.flows.pool
+    assert await pool.fetchval("SELECT expires_at - began_at = interval '8 h' FROM page_sessions")
+    await pool.execute("UPDATE page_sessions SET expires_at = now()")
+    assert (await visitor.get("/")).status == HTTPStatus.SEE_OTHER
+
+
+@pytest.mark.parametrize(("who", "ended"), [(("--person", "Ada"), ["ada"]), (("--all",), ["ada", "bob"])])
+async def test_a_command_logs_people_out(
+    pages: ServedPages, database_dsn: str, who: tuple[str, ...], ended: list[str]
+) -> None:
+    """Their unused links end too, which would begin another session."""
+    visitors = {name: await pages.log_in(name, "viewer") for name in ("ada", "bob")}
+    async with pages.flows.pool.acquire() as connection:
+        link = await page_logins.create(connection, person="ada", roles=["viewer"])
+    done = await asyncio.to_thread(run, "pages", "logout", *who, env={"DB_DSN": database_dsn})
+    assert (done.returncode, f"Ended sessions: {len(ended)}." in done.stderr) == (0, True), done.stderr
+    for name, visitor in visitors.items():
+        assert ((await visitor.get("/")).status == HTTPStatus.SEE_OTHER) == (name in ended)
+    assert (await Visitor(pages.port).post("/login/link", {"token": link})).status == HTTPStatus.NOT_FOUND
+    assert ("cli:suite", "pages.logout") in await pages.audit()
+
+
+async def test_the_key_of_cursors_signs_no_session(pages: ServedPages) -> None:
+    """Cursors go to API clients, and a session or a form must not be forged with their key."""
+    visitor, page = await pages.log_in("v", "support"), f"/payments/{await pages.paid()}"
+    cursors = await cursor_key.read(pages.flows.pool)
+    own = await cursor_key.read_derived(pages.flows.pool, "pages")
+    assert cursors != own
+    token = (await visitor.hidden(page, f"{page}/note"))["token"]
+    session = await pages.flows.pool.fetchval("SELECT id_hash FROM page_sessions")
+    assert hashlib.sha256(_session_id(visitor).encode()).digest() == session
+    bound = f"form\nv\n{_session_id(visitor)}".encode()
+    assert [hmac.new(key, bound, hashlib.sha256).hexdigest() == token for key in (cursors, own)] == [False, True]
+
+
+def _session_id(visitor: Visitor) -> str:
+    content = visitor.cookies["payment_service_pages"].partition(".")[0]
+    return str(json.loads(base64.b64decode(content))["id"])
 
 
 @pytest.mark.parametrize(
@@ -309,10 +364,16 @@ def identity_provider() -> Iterator[str]:
     """Start an OpenID Connect provider that logs in whom the test names."""
     port = free_port()
     user = '{"sub": "ada", "email": "ada@shop.example", "email_verified": true, "groups": ["team-support"]}'
-    stranger = '{"sub": "eve", "email": "eve@shop.example", "groups": ["guests"]}'
+    stranger = '{"sub": "eve", "email": "eve@shop.example", "email_verified": true, "groups": ["guests"]}'
+    silent = '{"sub": "bob", "email": "bob@shop.example", "groups": ["team-support"]}'
+    unverified = '{"sub": "kim", "email": "kim@shop.example", "email_verified": false, "groups": ["team-support"]}'
+    nameless = '{"sub": "lee", "groups": ["team-support"]}'
     command = [sys.executable, "-W", "ignore", "-m", "oidc_provider_mock", "--port", str(port)]
     process = subprocess.Popen(
-        [*command, "--user-claims", user, "--user-claims", stranger],
+        [
+            *command,
+            *(part for one in (user, stranger, silent, unverified, nameless) for part in ("--user-claims", one)),
+        ],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
@@ -349,15 +410,34 @@ class _NoRedirect(HTTPRedirectHandler):
         """Return nothing, so that the redirect is not followed."""
 
 
-async def test_identity_provider_logs_in_with_pkce(database_dsn: str, identity_provider: str) -> None:
-    settings = {
+def oidc_settings(issuer: str) -> dict[str, Any]:
+    return {
         "admin_port": 8083,
         "admin_login": ("oidc",),
-        "admin_oidc_issuer": identity_provider,
+        "admin_oidc_issuer": issuer,
         "admin_oidc_client_id": "payment-service",
         "admin_oidc_client_secret": SecretStr("known to the provider"),
         **GROUPS,
     }
+
+
+@pytest.mark.parametrize("trusted", [False, True])
+async def test_only_a_verified_address_names_a_person(database_dsn: str, identity_provider: str, trusted: bool) -> None:
+    """Otherwise a person could enter a colleague's address at the provider. A setting may say that nobody can."""
+    settings = {**oidc_settings(identity_provider), "admin_oidc_email_trusted": trusted}
+    expected = {"ada": True, "bob": trusted, "kim": False, "lee": True}
+    async with open_flows(database_dsn, "http://127.0.0.1:9", **settings) as flows, serve_pages(flows) as pages:
+        for subject, accepted in expected.items():
+            visitor = Visitor(pages.port)
+            begun = await visitor.get("/login/oidc")
+            back = urlsplit(_consent(begun.headers["location"], subject))
+            answer = await visitor.get(f"{back.path}?{back.query}")
+            assert answer.status == (HTTPStatus.SEE_OTHER if accepted else HTTPStatus.FORBIDDEN), subject
+            assert (b"ADMIN_OIDC_EMAIL_TRUSTED" in answer.body) == (not accepted), subject
+
+
+async def test_identity_provider_logs_in_with_pkce(database_dsn: str, identity_provider: str) -> None:
+    settings = oidc_settings(identity_provider)
     async with open_flows(database_dsn, "http://127.0.0.1:9", **settings) as flows, serve_pages(flows) as pages:
         visitor = Visitor(pages.port)
         begun = await visitor.get("/login/oidc?next=/payments")

@@ -12,6 +12,7 @@ import asyncpg
 import pytest
 
 from payment_service.flows.requests.refund import Refunds
+from payment_service.http.lists import PAGE_MAX
 from tests.support.flows import open_flows
 from tests.support.pages import ServedPages, Visitor, serve_pages
 
@@ -121,10 +122,15 @@ async def test_second_person_approves_a_refund_once(pages: ServedPages) -> None:
     assert await refunds(pages) == []
 
     carol = await pages.log_in("carol", "finance")
-    answers = await asyncio.gather(*(one.submit(path, f"{path}/approve") for one in (bob, bob, carol)))
+    pressed = [(one, await one.hidden(path, f"{path}/approve")) for one in (bob, bob, carol)]
+    answers = await asyncio.gather(*(one.post(f"{path}/approve", fields) for one, fields in pressed))
 
     assert HTTPStatus.SEE_OTHER in {answer.status for answer in answers}
     assert await refunds(pages) == [50_000]
+    [winner, loser] = ["bob", "carol"] if answers[2].status == HTTPStatus.CONFLICT else ["carol", "bob"]
+    late, fields = pressed[2 if loser == "carol" else 0]
+    again = await late.post(f"{path}/approve", fields)
+    assert f"{winner} has approved this request already".encode() in again.body
     assert b"No refund waits for a second person" in (await bob.get("/approvals")).body
     audit = await pages.audit()
     assert audit[0] == ("pages:ada", "refund.request_approval")
@@ -272,6 +278,14 @@ async def test_list_of_payments_pages_filters_and_exports(pages: ServedPages) ->
     assert rows[0].startswith("id,order_id,")
 
 
+async def test_export_has_all_rows_of_many_pages(pages: ServedPages) -> None:
+    for number in range(2 * PAGE_MAX + 1):
+        await pages.paid(f"o-{number}")
+    grace = await pages.log_in("grace", "finance")
+    rows = (await asyncio.to_thread(grace.download, "/payments.csv")).splitlines()
+    assert len({row.partition(",")[0] for row in rows[1:]}) == len(rows) - 1 == 2 * PAGE_MAX + 1
+
+
 async def test_every_filter_of_every_list_opens(pages: ServedPages) -> None:
     payment = await pages.paid()
     grace = await pages.log_in("grace", "finance")
@@ -282,9 +296,9 @@ async def test_every_filter_of_every_list_opens(pages: ServedPages) -> None:
         f"/refunds?status=pending&{days}",
         f"/disputes?status=needs_response&{days}",
         "/disputes?all=yes",
-        f"/audit?who=pages:grace&{days}",
-        f"/audit?action=refund&{days}",
-        f"/audit?payment={payment}",
+        f"/audit?by=who&value=pages:grace&{days}",
+        f"/audit?by=what&value=refund&{days}",
+        f"/audit?by=payment&value={payment}",
         "/exports",
     ):
         answer = await grace.get(path)

@@ -33,13 +33,13 @@ def refunded(harness: Harness) -> int:
     return sum(entry["amount"] for entry in harness.sandbox.ledger() if entry["effect"] == "refund.created")
 
 
-async def test_a_refund_above_the_keys_largest_is_refused_with_the_reason(harness: Harness) -> None:
+async def test_a_refund_above_the_keys_largest_needs_approval(harness: Harness) -> None:
     """The whole remaining amount counts too, which the request does not name."""
     payment = await harness.pay("o-1")
     await limit(harness, refund_amounts_max={"eur": 500})
     for amount in ("5.01", None):
         answer = await harness.refund(payment, amount)
-        assert (answer.status, answer.json["type"]) == (403, "urn:payment-service:forbidden")
+        assert (answer.status, answer.json["type"]) == (409, "urn:payment-service:needs_approval")
         assert "at most 5.00 eur at a time" in answer.json["detail"]
     assert (await harness.refund(payment, "5.00")).status == 201
     await harness.run_until_idle()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
@@ -204,6 +206,42 @@ async def test_the_audit_is_listed_for_admins_by_who_what_and_about_what(api: Ap
     assert await whys("created_to=2026-01-01T00:00:00Z&") == []
     assert_problem(await api.get("/v1/audit?client=a&action=b", admin), 422)
     assert_problem(await api.get("/v1/audit"), 403)
+
+
+async def test_a_list_comes_as_csv_page_by_page(api: Api) -> None:
+    """Each page links to the next one, and has the rows of the JSON page."""
+    for number in range(3):
+        await api.insert(f"o-{number}")
+    await api.pool.execute("UPDATE payments SET user_id = $1", "=cmd|' /C calc'!A1")
+    rows: list[dict[str, str]] = []
+    target = "/v1/payments?status=pending&limit=2"
+    while target:
+        answer = await api.get(target, accept="text/csv")
+        assert (answer.status, answer.headers["content-type"]) == (200, "text/csv; charset=utf-8")
+        rows += csv.DictReader(io.StringIO(answer.body.decode()))
+        following = answer.headers.get("link", "").removesuffix('>; rel="next"').removeprefix("<")
+        target = f"/v1/payments{following}" if following else ""
+    listed = (await api.get("/v1/payments?status=pending")).json["data"]
+    assert [row["id"] for row in rows] == [one["id"] for one in listed]
+    assert {row["user_id"] for row in rows} == {"'=cmd|' /C calc'!A1"}, "a spreadsheet would run the cell"
+
+
+@pytest.mark.parametrize("path", ["payments", "refunds", "disputes", "audit"])
+async def test_every_list_has_both_forms_and_json_is_the_default(api: Api, path: str) -> None:
+    key = await api.key_for("admin")
+    kinds = {
+        "text/csv": "text/csv; charset=utf-8",
+        "text/csv, application/json": "text/csv; charset=utf-8",
+        "application/json, text/csv": "application/json",
+        "*/*": "application/json",
+        "text/html": "application/json",
+        "": "application/json",
+    }
+    for accept, kind in kinds.items():
+        answer = await api.get(f"/v1/{path}", key, accept=accept)
+        assert (answer.status, answer.headers["content-type"]) == (200, kind), accept
+    refused = await api.get(f"/v1/{path}?limit=0", key, accept="text/csv")
+    assert_problem(refused, 422)
 
 
 async def test_searches_and_lists_cost_one_page_whatever_the_distribution(pool: Pool) -> None:

@@ -7,12 +7,14 @@ import json
 import re
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
+from datetime import UTC, datetime
 
 import asyncpg
 import psycopg
 import pytest
 
 from payment_service.db import writable
+from payment_service.db.maintain import WEEK, week_of
 from payment_service.db.pool import ServicePool, open_pool, open_read_pool
 from payment_service.db.writable import WriteCheck, write_problem
 from tests.support.command import failed_check, run
@@ -66,6 +68,17 @@ async def test_a_locked_table_is_named_with_the_session_that_holds_it(
 async def test_a_lock_that_stops_only_writes_is_a_problem(pool: ServicePool, database_dsn: str, mode: str) -> None:
     with locked(database_dsn, "payments", mode):
         assert await write_problem(pool) is not None
+
+
+async def test_a_lock_on_the_partition_of_this_week_is_a_problem(pool: ServicePool, database_dsn: str) -> None:
+    """An index that is built without CONCURRENTLY takes SHARE. Nothing is written to the partitions of earlier weeks."""
+    this_week = week_of(datetime.now(UTC))
+    with locked(database_dsn, f"payment_events_{this_week:%Y%m%d}", "SHARE"):
+        problem = await write_problem(pool)
+    assert problem is not None
+    assert "payment_events" in problem.found
+    with locked(database_dsn, f"payment_events_{this_week - WEEK:%Y%m%d}", "SHARE"):
+        assert await write_problem(pool) is None
 
 
 @pytest.mark.parametrize("mode", ["ROW EXCLUSIVE", "SHARE UPDATE EXCLUSIVE"])

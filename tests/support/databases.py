@@ -18,7 +18,7 @@ from payment_service.db.rights import Roles
 from payment_service_demo.embedded.postgres import EmbeddedPostgres
 
 MEMORY: Final = Path("/dev/shm")  # noqa: S108 - a folder in it gets a random name
-# Four workers need 0.2 GB each. Containers often have 64 MB.
+# Six workers need 0.2 GB each. Containers often have 64 MB.
 ROOM_BYTES_MIN: Final = 4 * 1024**3
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -13,6 +13,7 @@ from urllib.parse import urlencode
 from uuid import UUID
 
 from payment_service.db import cursor_key, page_logins
+from payment_service.findings import Finding, Verdict
 from payment_service.flows.intake.order_cancellations import OrderCancellationIntake
 from payment_service.flows.intake.orders import OrderIntake
 from payment_service.flows.operators.replay_quarantine import Replays
@@ -140,9 +141,16 @@ class ServedPages:
         return name
 
 
+async def no_problem() -> list[Finding]:
+    """Return what `doctor` finds of a healthy service."""
+    return [Finding(Verdict.OK, "database", "answers")]
+
+
 @asynccontextmanager
-async def serve_pages(flows: Flows) -> AsyncIterator[ServedPages]:
-    """Serve the pages on a free port."""
+async def serve_pages(
+    flows: Flows, examine: Callable[[], Awaitable[list[Finding]]] = no_problem
+) -> AsyncIterator[ServedPages]:
+    """Serve the pages on a free port. `examine` runs the checks of `doctor`."""
     context = flows.context()
 
     async def readiness() -> Readiness:
@@ -166,8 +174,9 @@ async def serve_pages(flows: Flows) -> AsyncIterator[ServedPages]:
         context=context,
         reads=flows.pool,
         readiness=readiness,
+        examine=examine,
         replays=replays,
-        key=await cursor_key.read(flows.pool),
+        key=await cursor_key.read_derived(flows.pool, "pages"),
     )
     async with served(build_pages(parts)) as port:
         yield ServedPages(port, flows)

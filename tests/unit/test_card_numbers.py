@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import json
+from urllib.parse import quote
 
 import pytest
 from hypothesis import given
@@ -135,6 +137,20 @@ def test_masking_examples(text: str, masked: str) -> None:
         "https://shop.test/?card=4242%204242%204242%204242",
         "4242%2D4242%2D4242%2D4242",
         r'{"card":"\u0034242424242424242"}',
+        r"\x34242424242424242",
+        r"\u{34}242424242424242",
+        r"\\u0034242424242424242",
+        "%2534242424242424242",
+        r"\u002534242424242424242",
+        "&#52;242424242424242",
+        "&#x34;242424242424242",
+        "&amp;#52;242424242424242",
+        "4242&nbsp;4242&nbsp;4242&ndash;4242",
+        "".join(f"&#{ord(digit)};" for digit in "4242424242424242"),
+        base64.b64encode(b"4242424242424242").decode(),
+        f"token={base64.b64encode(b'a card 4242424242424242').decode()}",
+        quote(base64.b64encode(b"4242424242424242")),
+        b"4242424242424242".hex(),
     ],
 )
 def test_encoded_card_numbers_are_found_and_masked(text: str) -> None:
@@ -143,7 +159,41 @@ def test_encoded_card_numbers_are_found_and_masked(text: str) -> None:
     assert mask(text).endswith(("4242", '4242"}'))
 
 
-@pytest.mark.parametrize("unit", ["4 2 ", "4242 4242 ", "4242,", "42\N{NO-BREAK SPACE}", "5555555555554444 "])
+@pytest.mark.parametrize(
+    "invisible",
+    ["\0", "\x01", "\N{ZERO WIDTH SPACE}", "\N{SOFT HYPHEN}", "\N{COMBINING ACUTE ACCENT}", "\N{DEVANAGARI SIGN VISARGA}",
+     "\N{VARIATION SELECTOR-16}", "\N{HANGUL FILLER}", "\N{BRAILLE PATTERN BLANK}", "\N{TAG SPACE}"],
+)  # fmt: skip
+def test_any_number_of_invisible_characters_hides_no_card_number(invisible: str) -> None:
+    for times in (1, 4, 50):
+        hidden = (invisible * times).join("4242424242424242")
+        assert contains(hidden)
+        assert [c for c in mask(hidden) if c in "42"] == list("4242")
+
+
+# Whole and broken pieces of what the search resolves.
+PIECES = ["4242", "42", "4", " ", "-", "&#", "52", "x34", ";", "&nbsp;", "&amp;", "&", "\\u", "\\x", "\\", "{34}", "0034", "d800", "%", "34", "25",
+          "NDI0MjQyNDI0MjQyNDI0Mg==", "NDI0", "Mg=", "343234323432343234323432", "\0", "\u0301", "\ud800", "９", "x"]  # fmt: skip  # noqa: RUF001
+
+
+@given(st.lists(st.sampled_from(PIECES), max_size=60).map("".join))
+def test_broken_and_nested_encodings_are_masked_and_never_fail(text: str) -> None:
+    assert not contains(mask(text))
+
+
+@pytest.mark.parametrize(
+    "unit",
+    [
+        "4 2 ",
+        "4242 4242 ",
+        "4242,",
+        "42\N{NO-BREAK SPACE}",
+        "5555555555554444 ",
+        "&#52; ",
+        "%34 ",
+        "NDI0MjQyNDI0MjQyNDI0Mg== ",
+    ],
+)
 def test_text_with_too_many_candidates_is_masked_completely(unit: str) -> None:
     """A search of every place would take more than a second (case 1 of the hostile inputs)."""
     text = unit * (5 * CANDIDATES_MAX)
@@ -166,6 +216,9 @@ def test_text_with_too_many_candidates_is_masked_completely(unit: str) -> None:
         "+49 30 901820 1234",
         "2026-01-31T23:59:59.123456Z",
         "3c2f6a53-5c7a-5f0e-9d3c-6f0f8f6f2b11",
+        "pi_3MtwBwLkdIwHu7ix28a3tqPa",
+        "R&D; 4242 &#42424242;",
+        "sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
     ],
 )
 def test_numbers_that_resemble_card_numbers_are_left_alone(text: str) -> None:

@@ -265,7 +265,7 @@ def test_other_forms_of_time_are_malformed(text: str) -> None:
     "path", sorted(Path(payment_service_events.__file__).parent.glob("*.py")), ids=lambda p: p.name
 )
 def test_the_source_uses_no_syntax_that_python_3_9_lacks(path: Path) -> None:
-    """tests/acceptance/test_package.py runs the wheel on Python 3.9, where there is one."""
+    """tests/installation/test_package.py runs the wheel on Python 3.9, where there is one."""
     ast.parse(path.read_text(), feature_version=(3, 9))
 
 

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from payment_service.domain.payment import STATUS_ORDER, TRANSITIONS, Status
 from payment_service.domain.refund import REFUND_STATUS_ORDER, RefundStatus
-from scripts import document_commands, document_monitoring
+from payment_service.pages.guidance import RUNBOOK_FILE
+from scripts import document_commands, document_monitoring, document_runbook
 from scripts.document_states import document
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -66,3 +67,8 @@ def test_every_metric_and_alert_has_its_row() -> None:
     assert sorted(re.findall(r"^### (\w+)$", alerts, re.MULTILINE)) == sorted(
         rule["alert"] for rule in document_monitoring.RULES
     )
+
+
+def test_the_pages_show_the_sections_of_the_runbook() -> None:
+    """Run `make docs` after a change of docs/runbook.md."""
+    assert RUNBOOK_FILE.read_text() == document_runbook.document()

@@ -17,7 +17,7 @@ from payment_service.pages.charts import Point, bar_chart, rate_chart
 from payment_service.pages.formatting import masked, money
 from payment_service.pages.identity import read_name, roles_of
 from payment_service.pages.permissions import Role
-from payment_service.pages.story import tell
+from payment_service.pages.story import summarize
 from payment_service.pages.today import success_rate, sums_of_today
 from tests.support.flows import config_for
 
@@ -64,15 +64,15 @@ def test_story_names_the_card_and_the_reason_of_a_decline_once() -> None:
     order = OrderEntry(
         at=AT, order_id="o-1", payment_attempt=1, amount="19.90", currency="eur", topic="t", partition=0, offset=0
     )
-    told = tell([order, attempt("declined", "insufficient_funds"), transition("declined")], provider="stripe")
-    assert [line.text for line in told] == [
+    lines = summarize([order, attempt("declined", "insufficient_funds"), transition("declined")], provider="Stripe")
+    assert [line.text for line in lines] == [
         "The shop ordered 19.90 EUR.",
         "The customer tried visa 0002, and it was declined (insufficient funds). They may try again.",
     ]
 
 
 def test_story_says_that_a_payment_was_declined_if_no_attempt_is_known() -> None:
-    assert [line.text[:25] for line in tell([transition("declined")], provider="stripe")] == [
+    assert [line.text[:25] for line in summarize([transition("declined")], provider="Stripe")] == [
         "The payment was declined."
     ]
 
@@ -80,7 +80,7 @@ def test_story_says_that_a_payment_was_declined_if_no_attempt_is_known() -> None
 def test_story_marks_notes() -> None:
     asked: dict[str, Any] = {"note": "Called back", "key": "page-1"}
     entry = RequestEntry(at=AT, action="note", client="pages:ada", key_id=None, address="", asked=asked)
-    [line] = tell([entry], provider="stripe")
+    [line] = summarize([entry], provider="Stripe")
     assert (line.text, line.note) == ("ada: Called back", True)
 
 
@@ -116,7 +116,7 @@ def test_only_listed_groups_give_roles() -> None:
     assert roles_of(["support"], roles) == frozenset()
 
 
-@pytest.mark.parametrize("name", ["", " ", "a\u202eb", "a\nb", "x" * 65])
+@pytest.mark.parametrize("name", ["", " ", "a\u202eb", "a\nb", "x" * 65, "4000056655665556"])
 def test_names_that_cannot_be_shown_log_nobody_in(name: str) -> None:
     assert read_name(name) == ""
 

@@ -14,7 +14,7 @@ from payment_service.bank_transfer.provider import BankTransfer
 from payment_service.bank_transfer.references import find_references
 from payment_service.bank_transfer.settings import BankTransferSettings
 from payment_service.bank_transfer.statement import read_transfer
-from payment_service.bank_transfer.transfers import FAILURE, TransferOutcome, Transfers
+from payment_service.bank_transfer.transfers import TransferOutcome, Transfers, is_failure_code
 from payment_service.commands import operator, output, session
 from payment_service.commands.settings import CommandSettings
 from payment_service.config.config import ConfigError
@@ -78,7 +78,7 @@ def confirm(name: str, *, transaction: str, amount: str, currency: str, booked_o
 
 def end_refund(refund_id: UUID, *, failure: str) -> None:
     """Record that a refund was transferred, or why it failed. Raises ConfigError, Refusal."""
-    if failure and not FAILURE.fullmatch(failure):
+    if failure and not is_failure_code(failure):
         raise ConfigError("--failed takes one word of lower-case letters, digits and _, such as account_closed.")
     settings = CommandSettings.from_environment()
 

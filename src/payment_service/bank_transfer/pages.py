@@ -18,7 +18,7 @@ from payment_service.bank_transfer import events, ledger
 from payment_service.bank_transfer.imports import NOT_IMPORTED, import_lines, preview_lines
 from payment_service.bank_transfer.references import find_references
 from payment_service.bank_transfer.statement import COLUMNS, StatementRefused, Transfer
-from payment_service.bank_transfer.transfers import FAILURE, Preview, TransferOutcome, Transfers
+from payment_service.bank_transfer.transfers import Preview, TransferOutcome, Transfers, is_failure_code
 from payment_service.db import payment_reads
 from payment_service.flows.operators.attention import AttentionItems, OperatorClaim
 from payment_service.flows.state.errors import Refusal, RefusalReason
@@ -129,7 +129,7 @@ async def end_refund(visit: Visit) -> Response:
             raise Refusal(RefusalReason.INVALID, "Choose whether the transfer was made.")
         if visit.form["result"] == "failed":
             failure = visit.form.get("failure", "").strip()
-            if not FAILURE.fullmatch(failure):
+            if not is_failure_code(failure):
                 message = "Why it failed: write one word of lower-case letters, digits and _, such as account_closed."
                 raise Refusal(RefusalReason.INVALID, message)
         await _transfers(visit).end_refund(_refund_id(visit), visit.actor(), failure=failure)

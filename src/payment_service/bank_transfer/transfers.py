@@ -19,6 +19,7 @@ from payment_service.bank_transfer import events, ledger
 from payment_service.bank_transfer.references import find_references
 from payment_service.crash_points import reached
 from payment_service.db import audit
+from payment_service.domain.guard import clean
 from payment_service.domain.payment import Status
 from payment_service.domain.refund import RefundStatus
 from payment_service.flows.state.errors import Refusal, RefusalReason
@@ -35,9 +36,14 @@ if TYPE_CHECKING:
 
 
 # Published as the code of payments.refund_failed, beside other providers' codes.
-FAILURE: Final = re.compile(r"[a-z0-9_]{1,100}")
+_FAILURE: Final = re.compile(r"[a-z0-9_]{1,100}")
 
 _PAID_BEFORE: Final = "it had been paid before"
+
+
+def is_failure_code(text: str) -> bool:
+    """Return whether the text may be stored as the reason of a refund that failed: one word without a card number."""
+    return _FAILURE.fullmatch(text) is not None and clean(text) == text
 
 
 class TransferOutcome(StrEnum):

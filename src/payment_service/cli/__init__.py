@@ -16,7 +16,7 @@ from typing import Annotated
 import typer
 
 from payment_service import exit_codes
-from payment_service.cli import attention, audit, installation, keys, lists, outbox, pages, topics, webhooks
+from payment_service.cli import approvals, attention, audit, installation, keys, lists, outbox, pages, topics, webhooks
 from payment_service.cli.options import TIME_HELP, Amount, EnvFile, Json, Key, Name, Reason, Yes, changes
 from payment_service.cli.provider_groups import provider_groups
 from payment_service.commands.version import Version
@@ -36,6 +36,7 @@ for _group in (
     pages.group,
     installation.group,
     *provider_groups(),
+    approvals.group,
     attention.group,
     audit.group,
     outbox.group,

@@ -1,4 +1,4 @@
-"""`pages`: log in to the operators' pages."""
+"""`pages`: log in to the operators' pages, and log people out."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ group = typer.Typer(name="pages", help="The operators' pages.", no_args_is_help=
 
 @group.callback()
 def _pages() -> None:
-    """Log in to the operators' pages."""
+    """Log in to the operators' pages, and log people out."""
 
 
 @group.command()
@@ -28,3 +28,15 @@ def login(
     from payment_service.commands import pages as code
 
     typer.echo(code.login(person, role or ["viewer"]))
+
+
+@group.command()
+@changes
+def logout(
+    person: Annotated[str, typer.Option(help="The person whose sessions and unused links end.")] = "",
+    everybody: Annotated[bool, typer.Option("--all", help="End the sessions and unused links of everybody.")] = False,
+) -> None:
+    """End sessions of the pages at once. A proxy in front keeps its own. Needs DB_DSN, of the operator's role."""
+    from payment_service.commands import pages as code
+
+    code.logout(person, everybody=everybody)

@@ -14,6 +14,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from payment_service.config.config import ConfigError
 from payment_service.db.audit import Actor
+from payment_service.domain.guard import clean
 from payment_service.http.bodies import Line
 
 # Owner of the idempotency keys of commands. The API creates no key for a client of this name.
@@ -64,7 +65,7 @@ def _login() -> str:
         name = os.getlogin()
     except OSError:
         name = os.environ.get("SUDO_USER", "") if os.getuid() == 0 else ""
-    return name if _NAME.fullmatch(name) else ""
+    return name if _NAME.fullmatch(name) and clean(name) == name else ""
 
 
 def _ask() -> str:
@@ -78,9 +79,9 @@ def _ask() -> str:
 
 
 def _checked(name: str, source: str) -> str:
-    if not _NAME.fullmatch(name):
+    if not _NAME.fullmatch(name) or clean(name) != name:
         raise ConfigError(
-            f"{source} takes a name of 1 to 64 letters, digits and . @ + - _ without spaces, such as ada."
+            f"{source} takes a name of 1 to 64 letters, digits and . @ + - _ without spaces or card numbers, such as ada."
         )
     return name
 

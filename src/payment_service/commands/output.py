@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from pydantic import BaseModel
 
-    from payment_service.contracts.operators import ApiKeys, AttentionList, AttentionResult
+    from payment_service.contracts.operators import ApiKeys, ApprovalRequests, AttentionList, AttentionResult
     from payment_service.flows.requests.idempotency import ChangeRequest, ChangeResult
 
 # Without a terminal, lines are as long as their content, so that they can be searched.
@@ -89,7 +89,7 @@ def print_fields(model: BaseModel, *names: str) -> None:
 
 
 def print_list(
-    title: str, found: ApiKeys | AttentionList, columns: Sequence[str], *, empty: str, as_json: bool
+    title: str, found: ApiKeys | ApprovalRequests | AttentionList, columns: Sequence[str], *, empty: str, as_json: bool
 ) -> None:
     """Print a list as JSON or as a table of some fields; `empty` replaces a table without rows."""
     if as_json:

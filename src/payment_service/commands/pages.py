@@ -1,14 +1,14 @@
-"""`pages login`: print a one-time link into the operators' pages."""
+"""`pages`: print a one-time link into the operators' pages, and end sessions."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from payment_service.commands import operator, session
+from payment_service.commands import operator, output, session
 from payment_service.commands.settings import CommandSettings
 from payment_service.config.config import ConfigError
 from payment_service.config.pages import PAGE_ROLES
-from payment_service.db import audit, page_logins
+from payment_service.db import audit, page_logins, page_sessions
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -38,3 +38,20 @@ def login(person: str, roles: Sequence[str]) -> str:
         return f"{settings.admin_base_url}/login/link?token={token}"
 
     return session.run(work, settings)
+
+
+def logout(person: str, *, everybody: bool) -> None:
+    """End the sessions and links of a person, or of everybody. Raises ConfigError."""
+    if bool(person.strip()) == everybody:
+        raise ConfigError("Give either --person NAME or --all.")
+    who = operator.actor()  # may ask, so before the transaction
+    name = None if everybody else person.strip()
+
+    async def work(pool: Pool) -> int:
+        async with pool.acquire() as connection, connection.transaction():
+            ended = await page_sessions.end_of(connection, name)
+            detail = {"person": name, "sessions": ended}
+            await audit.append(connection, who, "pages.logout", payment_id=None, detail=detail)
+        return ended
+
+    output.print_note(f"Ended sessions: {session.run(work)}.")

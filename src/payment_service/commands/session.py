@@ -21,6 +21,7 @@ from payment_service.db import installation as installations
 from payment_service.db.clock_skew import ClockSkew
 from payment_service.db.pool import open_pool
 from payment_service.db.schema import SchemaError, schema_problem
+from payment_service.domain.guard import clean
 from payment_service.flows.requests.idempotency import ChangeRequest
 from payment_service.flows.state.context import Context
 from payment_service.provider.plugins import ProviderContext, open_providers
@@ -122,8 +123,8 @@ def change_request(action: str, asked: Mapping[str, Any], *, key: str, payment_i
 
 def read_key(key: str) -> str:
     """Check a given key, or generate one. Raises ConfigError."""
-    if key and not _KEY.fullmatch(key):
-        raise ConfigError("--key takes 1 to 255 printable ASCII characters without spaces.")
+    if key and (not _KEY.fullmatch(key) or clean(key) != key):
+        raise ConfigError("--key takes 1 to 255 printable ASCII characters without spaces or card numbers.")
     return key or f"cli-{uuid4()}"
 
 

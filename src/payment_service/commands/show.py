@@ -45,15 +45,11 @@ def open_page(name: str, *, browser: bool) -> None:
         payment = current(await payments_named(pool, name))
         found = await installations.read(pool)
         livemode = found is not None and found.livemode is True
-        page = (
-            payment_page(payment.provider, payment.provider_payment_id, settings, livemode=livemode)
-            if payment.provider_payment_id
-            else None
-        )
+        page = payment_page(payment.provider, payment.provider_payment_id, settings, livemode=livemode)
         if page is None:
             message = f"{payment.provider} has no page about payment {payment.id}, which is {payment.status}."
             raise Refusal(RefusalReason.NOT_FOUND, message)
-        return page
+        return page.url
 
     page = session.run(work, settings)
     output.print_line(page)

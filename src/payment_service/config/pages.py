@@ -76,6 +76,14 @@ class PagesSettings(Settings):
         json_schema_extra=about("With `oidc` in ADMIN_LOGIN, and when you rotate it."),
     )
 
+    admin_oidc_email_trusted: bool = Field(
+        default=False,
+        description="True: believe an email address without the claim `email_verified`. An address that is marked as unverified is refused anyway.",
+        json_schema_extra=about(
+            "With `oidc`, when your provider never sends the claim, and nobody can choose an address there."
+        ),
+    )
+
     @field_validator("admin_login", "admin_groups", mode="before")
     @classmethod
     def _split_list(cls, value: object) -> object:

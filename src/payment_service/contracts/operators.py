@@ -39,6 +39,26 @@ class ApiKeys(BaseModel):
     data: list[ApiKey]
 
 
+class ApprovalRequest(BaseModel):
+    """A refund above a limit, which waits for a second person."""
+
+    id: UUID
+    payment_id: UUID
+    order_id: str
+    amount: str = Field(description="Decimal text.")
+    currency: str
+    reason: str
+    requested_by: str = Field(description="The person, or `API client` and its name.")
+    requested_at: datetime
+    expires_at: datetime = Field(description="Nobody can approve it from then on.")
+
+
+class ApprovalRequests(BaseModel):
+    """Refunds that wait for a second person, the earliest deadline first."""
+
+    data: list[ApprovalRequest]
+
+
 class AuditFault(BaseModel):
     """A damaged place of the audit."""
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 from zlib import crc32
 
 from payment_service.db.queries import load
+from payment_service.domain.guard import clean
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -211,8 +212,8 @@ def _require_scopes(scopes: Sequence[str]) -> list[str]:
 
 
 def _require_client(client: str) -> None:
-    if not 1 <= len(client) <= CLIENT_LENGTH_MAX or not client.isprintable():
-        raise ValueError(f"A client's name has 1 to {CLIENT_LENGTH_MAX} printable characters.")
+    if not 1 <= len(client) <= CLIENT_LENGTH_MAX or not client.isprintable() or clean(client) != client:
+        raise ValueError(f"A client's name has 1 to {CLIENT_LENGTH_MAX} printable characters, without card numbers.")
     if client.partition(":")[0] in _RESERVED:
         raise ValueError(
             f"A client's name must not begin with {' or '.join(sorted(_RESERVED))}: the service uses these names itself."

@@ -1,32 +1,37 @@
 -- columns: shown
 id
 payment_id
+order_id
 amount
 currency
 reason
 requested_by
+client
+key
+parameters
 requested_at
 expires_at
 decision
 decided_by
 decided_at
+expired
 
 -- name: create
-INSERT INTO approvals (payment_id, amount, currency, reason, requested_by, expires_at)
-VALUES ($1, $2, $3, $4, $5, now() + $6::interval)
+INSERT INTO approvals (payment_id, amount, currency, reason, requested_by, client, key, key_id, parameters, expires_at)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9::text::jsonb, now() + $10::interval)
 RETURNING id
 
 -- name: find
-SELECT {shown}, expires_at <= now() AS expired FROM approvals WHERE id = $1
+SELECT {shown} FROM approvals_shown WHERE id = $1
 
--- name: lock
-SELECT {shown}, expires_at <= now() AS expired FROM approvals WHERE id = $1 FOR UPDATE
+-- name: of_key
+SELECT {shown} FROM approvals_shown WHERE client = $1 AND key = $2
 
 -- name: open
-SELECT {shown}, false AS expired FROM approvals WHERE decision IS NULL AND expires_at > now() ORDER BY requested_at LIMIT $1
+SELECT {shown} FROM approvals_shown WHERE decision IS NULL AND expires_at > now() ORDER BY expires_at LIMIT $1
+
+-- name: count_open
+SELECT count(*) FROM approvals WHERE client = $1 AND decision IS NULL AND expires_at > now()
 
 -- name: of_payment
-SELECT {shown}, expires_at <= now() AS expired FROM approvals WHERE payment_id = $1 ORDER BY requested_at DESC LIMIT $2
-
--- name: decide
-UPDATE approvals SET decision = $2, decided_by = $3, decided_at = now() WHERE id = $1 AND decision IS NULL
+SELECT {shown} FROM approvals_shown WHERE payment_id = $1 ORDER BY requested_at DESC LIMIT $2

@@ -28,6 +28,7 @@ _GAUGES: Final[dict[str, Gauge]] = {
     "declined_often": metrics.DECLINED_OFTEN,
     "reconciliation_age": metrics.RECONCILIATION_AGE_SECONDS,
     "refunds_without_balance": metrics.REFUNDS_WITHOUT_BALANCE,
+    "audit_unsealed": metrics.AUDIT_UNSEALED_SECONDS,
     "provider_blocked": metrics.PROVIDER_BLOCKED,
     "partition_days_left": metrics.PARTITION_DAYS_LEFT,
     "partition_default_rows": metrics.PARTITION_DEFAULT_ROWS,

@@ -2,7 +2,14 @@
 -- One round trip for all gauges but one (db/attention.sql: count): (gauge, labels, value). Counts stop at 100,000 rows, so that
 -- monitoring adds little load to a backlog.
 SELECT 'operations' AS gauge, ARRAY[kind, state] AS labels, count(*)::float8 AS value
-FROM (SELECT kind, state FROM operations WHERE state IN ('due', 'claimed', 'parked') LIMIT 100000) o
+FROM (
+    SELECT kind, state FROM operations WHERE state = 'claimed'
+    UNION ALL
+    SELECT kind, state FROM operations WHERE state = 'parked'
+    UNION ALL
+    SELECT kind, state FROM operations WHERE state = 'due'
+    LIMIT 100000
+) o
 GROUP BY kind, state
 UNION ALL
 SELECT 'oldest_outbox', '{}', coalesce(max(extract(epoch FROM clock_timestamp() - o.created_at)), 0)::float8
@@ -60,6 +67,10 @@ FROM provider_budget p
 CROSS JOIN LATERAL (SELECT due_at FROM polls WHERE provider = p.provider AND due_at <= now() ORDER BY due_at LIMIT 1) w
 UNION ALL
 SELECT 'events_unread', ARRAY[provider], extract(epoch FROM now())::float8 + clock_ahead_s - events_read_until FROM event_positions
+UNION ALL
+SELECT 'audit_unsealed', '{}', coalesce(max(extract(epoch FROM clock_timestamp() - a.at)), 0)::float8
+FROM (SELECT audit_id FROM audit_unsealed ORDER BY audit_id LIMIT 1) u
+JOIN audit a ON a.id = u.audit_id
 UNION ALL
 SELECT 'refunds_without_balance', '{}', count(*)::float8
 FROM (

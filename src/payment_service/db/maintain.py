@@ -21,6 +21,7 @@ from psycopg.rows import namedtuple_row
 from payment_service.db.lock_retries import with_lock_retries
 from payment_service.db.owner import connect_owner
 from payment_service.db.queries import load
+from payment_service.db.retention import OUTBOX_KEPT
 from payment_service.db.schema import NO_SCHEMA, SchemaError
 
 WEEK: Final = timedelta(weeks=1)
@@ -28,8 +29,6 @@ WEEK: Final = timedelta(weeks=1)
 AHEAD: Final = timedelta(days=14)
 # Stripe can resend an event for 30 days. Five more days allow for clocks and queues.
 EVENTS_KEPT: Final = timedelta(days=35)
-# Published records are kept for questions and for `outbox republish`. Kafka has them, too.
-OUTBOX_KEPT: Final = timedelta(days=7)
 # As long as the events that a read may explain.
 READS_KEPT: Final = EVENTS_KEPT
 # Questions about a quarter are asked after its end. A difference older than that is in no report, and a run is a few rows a day.

@@ -120,7 +120,7 @@ SET state = 'due', worker = NULL, due_at = now(), resolving = true, empty_read_a
     first_sent_at = coalesce(first_sent_at, created_at)
 WHERE id = ANY (ARRAY(
     SELECT id FROM operations
-    WHERE state IN ('due', 'claimed') AND kind <> 'retrieve' AND NOT resolving AND provider = ANY ($1::text[])
+    WHERE (state = 'due' OR state = 'claimed') AND kind <> 'retrieve' AND NOT resolving AND provider = ANY ($1::text[])
     LIMIT $2
     FOR UPDATE
 ))

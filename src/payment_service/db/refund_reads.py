@@ -42,6 +42,12 @@ async def refunds(
     return [dict(row) for row in await connection.fetch(_SQL.refunds, payment_id, place.at, place.name, limit)]
 
 
+async def dispute(connection: Connection | Pool, dispute_id: UUID) -> Row | None:
+    """Return a dispute."""
+    row = await connection.fetchrow(_SQL.dispute, dispute_id)
+    return dict(row) if row is not None else None
+
+
 async def disputes(
     connection: Connection | Pool, payment_id: UUID, *, after: KeysetCursor | None, limit: int
 ) -> list[Row]:

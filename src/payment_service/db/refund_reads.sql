@@ -46,6 +46,11 @@ WHERE payment_id = $1 AND (created_at, id) < ($2, $3::uuid)
 ORDER BY created_at DESC, id DESC
 LIMIT $4
 
+-- name: dispute
+SELECT {dispute}
+FROM disputes_decimal
+WHERE id = $1
+
 -- name: disputes
 SELECT {dispute}
 FROM disputes_decimal

@@ -27,6 +27,11 @@ _CORE: Final[dict[str, str]] = {
     "alembic_version": "SELECT",
     "api_keys": "SELECT, UPDATE (last_used_at)",
     "api_key_refunds": "SELECT, INSERT, UPDATE",
+    # A process that serves the API requests approvals and cannot decide them.
+    "approvals": (
+        "SELECT, INSERT (amount, client, currency, expires_at, key, key_id, parameters, payment_id, reason, requested_by)"
+    ),
+    "approvals_shown": "SELECT",
     "audit": "SELECT, INSERT (action, address, client, detail, key_id, payment_id, why)",  # not its id and time
     "audit_chain": "SELECT, INSERT (audit_id, hash, position)",
     "audit_unsealed": "SELECT, INSERT, DELETE",
@@ -93,8 +98,12 @@ _CORE: Final[dict[str, str]] = {
 # Further rights of the operator's role: the commands `keys` run under it, and the pages.
 _OPERATOR: Final[dict[str, str]] = {
     "api_keys": "SELECT, INSERT, UPDATE (expires_at, last_used_at, revoked_at)",
-    "approvals": "SELECT, INSERT, UPDATE (decided_at, decided_by, decision)",
+    "approvals": (
+        "SELECT, INSERT (amount, client, currency, expires_at, key, key_id, parameters, payment_id, reason, requested_by),"
+        " UPDATE (decided_at, decided_by, decision)"
+    ),
     "page_logins": "SELECT, INSERT, UPDATE (used_at), DELETE",
+    "page_sessions": "SELECT, INSERT, UPDATE (ended_at), DELETE",
 }
 
 # "UPDATE (a, b)" names columns.
@@ -103,7 +112,7 @@ _PRIVILEGE: Final = re.compile(r"([A-Z]+)(?: \(([^)]*)\))?")
 # "paymentr", next to the locks of `migrate` and `maintain`. Two concurrent grants would update the same row of the catalog.
 ADVISORY_LOCK: Final = 0x7061796D656E7472
 
-HIDDEN: Final = ("api_keys", "cursor_key", "idempotency_keys", "page_logins")
+HIDDEN: Final = ("api_keys", "cursor_key", "idempotency_keys", "page_logins", "page_sessions")
 
 _sql = load(__package__, "rights.sql")
 

@@ -5,8 +5,9 @@
 SELECT DISTINCT ON (o.provider) o.provider, o.kind, coalesce(o.outcome, '') AS outcome, coalesce(o.outcome_code, '') AS code,
        extract(epoch FROM now() - o.created_at)::float8 AS age_s, count(*) OVER (PARTITION BY o.provider) AS calls
 FROM (
-    SELECT provider, kind, outcome, outcome_code, created_at FROM operations
-    WHERE state IN ('due', 'claimed') AND kind <> 'retrieve' AND cause NOT LIKE 'stray:%' AND outcome IS DISTINCT FROM 'balance_too_low'
+    SELECT provider, kind, outcome, outcome_code, created_at
+    FROM (SELECT * FROM operations WHERE state = 'claimed' UNION ALL SELECT * FROM operations WHERE state = 'due') u
+    WHERE kind <> 'retrieve' AND cause NOT LIKE 'stray:%' AND outcome IS DISTINCT FROM 'balance_too_low'
     LIMIT 100000
 ) o
 WHERE o.created_at <= now() - $1 * interval '1 s'

@@ -3,13 +3,14 @@ SELECT current_setting('transaction_read_only')::boolean
 
 -- name: table_locks
 -- Sessions that hold, or wait at the head of the queue for, a lock that stops writes: `ALTER TABLE`, `VACUUM FULL`, `LOCK TABLE`. The
--- catalog is read without a lock on the tables. A lock on an old partition stops writes only if it stops reads, too.
+-- catalog is read without a lock on the tables. A lock on a partition of an earlier week stops writes only if it stops reads, too.
 SELECT c.relname::text AS relation, l.pid, l.virtualtransaction AS holder
 FROM pg_locks l
 JOIN pg_class c ON c.oid = l.relation
 WHERE l.locktype = 'relation' AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
   AND c.relnamespace = (SELECT relnamespace FROM pg_class WHERE oid = to_regclass('payments'))
-  AND (l.mode = 'AccessExclusiveLock' OR l.mode IN ('ShareLock', 'ShareRowExclusiveLock', 'ExclusiveLock') AND NOT c.relispartition)
+  AND (l.mode = 'AccessExclusiveLock' OR l.mode IN ('ShareLock', 'ShareRowExclusiveLock', 'ExclusiveLock')
+    AND (NOT c.relispartition OR right(c.relname, 8) = to_char(date_trunc('week', now() AT TIME ZONE 'UTC'), 'YYYYMMDD')))
 ORDER BY c.relname, l.granted DESC, l.pid
 
 -- name: spill_early

@@ -1,8 +1,9 @@
 """Find and mask card numbers, so that none is ever stored, logged or forwarded.
 
 A card number has 13 to 19 digits, a network's prefix and length, and a valid check digit (Luhn, ISO/IEC 7812-1). The
-digits may be of any script. Up to three spaces, dashes, dots or underscores may stand between any two of them, and any
-other separator between groups as printed on a card. The number begins at a group of digits, and ends with one or with
+digits may be of any script. Up to three spaces, dashes, dots or underscores may stand between any two of them, any number of
+characters that nobody sees, and any other separator between groups as printed on a card. JSON escapes, percent encoding, HTML
+entities, and base64 and hexadecimal of the digits are resolved, also one inside another. The number begins at a group of digits, and ends with one or with
 an expiry date. A 13-digit number that is a valid bar code (GTIN-13) is not a card number: stores use bar codes, and no
 network issues 13 digits any more.
 
@@ -11,10 +12,12 @@ The time is linear. A text with more than `CANDIDATES_MAX` places to check is tr
 
 from __future__ import annotations
 
+import base64
 import re
+import sys
 import unicodedata
+from html.entities import html5
 from typing import TYPE_CHECKING, Final
-from urllib.parse import unquote
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -41,8 +44,9 @@ _NETWORKS: Final = re.compile(
     )
 )
 _GTIN_LENGTH: Final = 13
-# Zero bytes are those of UTF-16 or UTF-32.
-_SEPARATORS: Final = r"\0*+(?:[ \t\r\n._-]\0*+){0,3}+"
+# Zero bytes are those of UTF-16 or UTF-32. Control characters, and what is folded to zero, are invisible.
+_INVISIBLE: Final = r"[\0-\x08\x0b\x0c\x0e-\x1f\x7f]*+"
+_SEPARATORS: Final = rf"{_INVISIBLE}(?:[ \t\r\n._-]{_INVISIBLE}){{0,3}}+"
 _CLUSTER: Final = re.compile(rf"[0-9](?:{_SEPARATORS}[0-9])*+")
 _GROUP: Final = re.compile(r"[0-9]+")
 # A number in the groups that cards show, with the same separator of any kind between them.
@@ -53,6 +57,7 @@ _PRINTED: Final = re.compile(
 # A cheap test that rules out most texts: digits become 0 and separators vanish, or everything else becomes a letter or a dot.
 _JOINED: Final = bytes.maketrans(b"123456789", b"000000000")
 _SHAPES: Final = bytes(ord("0" if chr(c).isdecimal() else "x" if chr(c).isalnum() else ".") for c in range(256))
+_SKIPPED: Final = bytes(range(0x20)) + b"\x7f ._-"
 _LONG_NUMBER: Final = b"0" * _LENGTH_MIN
 # The shapes of `_PRINTED`. UUIDs often have two groups of four digits, and rarely these.
 _PRINTED_SHAPES: Final = tuple(
@@ -66,8 +71,22 @@ _NOT_DIGITS: Final = re.compile(r"[^0-9]+")
 _ALL_DIGITS: Final = str.maketrans("0123456789", "*" * 10)
 _VALUES: Final = bytes.maketrans(b"0123456789", bytes(range(10)))
 _DOUBLED: Final = bytes.maketrans(bytes(range(10)), bytes((0, 2, 4, 6, 8, 1, 3, 5, 7, 9)))
-# In JSON text, an escape may hide any character.
-_ESCAPED: Final = re.compile(r"\\(?:u([0-9a-fA-F]{4})|([tnrfb/]))")
+# An escape of JSON, JavaScript or Python may hide any character.
+_ESCAPED: Final = re.compile(r"\\(?:u([0-9a-fA-F]{4})|x([0-9a-fA-F]{2})|u\{0{0,4}([0-9a-fA-F]{1,4})\}|([tnrfb/\\]))")
+_PERCENT: Final = re.compile(r"(?:%[0-9a-fA-F]{2})++")
+_ENTITY: Final = re.compile(r"&(?:#0{0,8}([0-9]{1,7})|#[xX]0{0,8}([0-9a-fA-F]{1,6})|([A-Za-z]{2,16}));?")
+# Bytes of digits in base64, at any position of a longer text: four characters stand for three digits.
+_BASE64: Final = re.compile(
+    r"(?:[A-Za-z0-9+/]{4})?(?:[MNO][DTjz][AEIMQUYcgk][w-z0-5]){4,}(?:[A-Za-z0-9+/]{2,4}={0,2})?"
+)
+_BASE64_SHAPES: Final = bytes(
+    ord("a" if chr(c) in "MNOAEIQUYcgk" else "b" if chr(c) in "DTjzwxy012345" else ".") for c in range(256)
+)
+_BASE64_DIGITS: Final = b"abab" * 4
+_HEXADECIMAL: Final = re.compile(r"(?:3[0-9]){13,}")
+_SURROGATES_FIRST: Final = 0xD800
+_SURROGATES_LAST: Final = 0xDFFF
+_ENCODINGS_MAX: Final = 3  # one inside another
 
 
 class TooManyCandidates(Exception):
@@ -90,7 +109,7 @@ class _Budget:
 
 def may_contain(text: str) -> bool:
     """Return whether a full search is needed. Fast; also true for text whose encoding could hide digits."""
-    return not text.isascii() or "\\" in text or "%" in text or _maybe(text)
+    return not text.isascii() or "\\" in text or "%" in text or "&" in text or _maybe(text) or _maybe_base64(text)
 
 
 def find(text: str) -> Iterator[tuple[int, int]]:
@@ -118,15 +137,26 @@ def contains_any(texts: Iterable[str]) -> bool:
 def mask(text: str) -> str:
     """Replace every card number's digits except the last four by `*`. The length does not change.
 
-    JSON escapes and percent encoding are resolved if they hide numbers. Every digit is replaced if there are too many
-    candidates.
+    Encodings are resolved if they hide numbers. Every digit is replaced if there are too many candidates or encodings.
     """
     try:
         masked = _mask_plain(text)
-        resolved = next((form for form in _forms(masked) if form is not masked and contains(form)), None)
-        return masked if resolved is None else _mask_plain(resolved)
+        for _ in range(_ENCODINGS_MAX):
+            if (hiding := _hiding_form(masked)) is None:
+                return masked
+            masked = _mask_plain(hiding)
     except TooManyCandidates:
-        return _fold(text)[0].translate(_ALL_DIGITS)
+        pass
+    *_, plain = _forms(text)
+    return _fold(plain)[0].translate(_ALL_DIGITS)
+
+
+def _hiding_form(text: str) -> str | None:
+    """Return what the text says after encodings are resolved, if that contains a card number."""
+    budget = _Budget()
+    forms = _forms(text)
+    next(forms)
+    return next((form for form in forms if next(_find(form, budget), None) is not None), None)
 
 
 def mask_bytes(value: bytes) -> bytes:
@@ -135,24 +165,63 @@ def mask_bytes(value: bytes) -> bytes:
 
 
 def _forms(text: str) -> Iterator[str]:
-    """Yield the text, and what it says after JSON escapes and percent encoding are resolved."""
+    """Yield the text, and what it says after the encodings are resolved, from outside to inside."""
     yield text
-    if "\\" in text:
-        yield _ESCAPED.sub(_unescape, text)
-    if "%" in text:
-        yield unquote(text, errors="surrogateescape")
+    for _ in range(_ENCODINGS_MAX):
+        before = text
+        for resolve in (_resolve_escapes, _resolve_percent, _resolve_entities, _resolve_bytes):
+            resolved = resolve(text)
+            if resolved != text:
+                text = resolved
+                yield text
+        if text == before:
+            return
+
+
+def _resolve_escapes(text: str) -> str:
+    return _ESCAPED.sub(_unescape, text) if "\\" in text else text
 
 
 def _unescape(match: re.Match[str]) -> str:
-    if match[1] is None:
-        return match[2] if match[2] == "/" else " "
-    character = chr(int(match[1], 16))
+    code = match[1] or match[2] or match[3]
+    if code is None:
+        return match[4] if match[4] in "/\\" else " "
+    character = chr(int(code, 16))
     return match[0] if unicodedata.category(character) == "Cs" else character  # half of a pair
+
+
+def _resolve_percent(text: str) -> str:
+    if "%" not in text:
+        return text
+    return _PERCENT.sub(lambda m: bytes.fromhex(m[0].replace("%", "")).decode(errors="surrogateescape"), text)
+
+
+def _resolve_entities(text: str) -> str:
+    return _ENTITY.sub(_character_of, text) if "&" in text else text
+
+
+def _character_of(match: re.Match[str]) -> str:
+    decimal, hexadecimal, name = match.groups()
+    if name:
+        return html5.get(f"{name};", match[0])
+    code = int(decimal) if decimal else int(hexadecimal, 16)
+    return chr(code) if code < _SURROGATES_FIRST or _SURROGATES_LAST < code <= sys.maxunicode else match[0]
+
+
+def _resolve_bytes(text: str) -> str:
+    """Resolve base64 and hexadecimal where they stand for digits."""
+    if _maybe_base64(text):
+        text = _BASE64.sub(lambda m: base64.b64decode(m[0].rstrip("=") + "==").decode("latin-1"), text)
+    return _HEXADECIMAL.sub(lambda m: m[0][1::2], text)
+
+
+def _maybe_base64(text: str) -> bool:
+    return _BASE64_DIGITS in text.encode("ascii", "replace").translate(_BASE64_SHAPES)
 
 
 def _maybe(text: str) -> bool:
     content = text.encode("ascii", "replace")
-    if _LONG_NUMBER in content.translate(_JOINED, b"\0 \t\r\n._-"):
+    if _LONG_NUMBER in content.translate(_JOINED, _SKIPPED):
         return True
     shapes = content.translate(_SHAPES)
     return any(shape in shapes for shape in _PRINTED_SHAPES)
@@ -247,13 +316,19 @@ class _FoldedCharacters(dict[int, str]):
         return folded
 
 
+# Letters and symbols without ink.
+_BLANKS: Final = frozenset("\u115f\u1160\u2800\u3164\uffa0")
+
+
 def _fold_character(character: str) -> str:
     if character.isascii():
         return character
     if (digit := unicodedata.decimal(character, None)) is not None:
         return str(digit)
     category = unicodedata.category(character)
-    if category in {"Zs", "Zl", "Zp", "Cf", "Mn", "Me"}:
+    if category in {"Cf", "Mn", "Me", "Mc"} or character in _BLANKS:
+        return "\0"
+    if category in {"Zs", "Zl", "Zp"}:
         return " "
     if category == "Pd" or character == "\N{MINUS SIGN}":
         return "-"

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import APIRouter, Depends, Query, Request
+from starlette.responses import Response
 
 from payment_service.contracts.api import AuditEntry, Dispute, Page, Refund, SearchResult
 from payment_service.db import search
 from payment_service.db.api_keys import Scope
 from payment_service.db.pool import Pool
 from payment_service.http.auth import Authenticator, require
+from payment_service.http.csv_pages import page_or_csv, page_responses
 from payment_service.http.list_pages import PRINTABLE, AuditQuery, DisputesQuery, ListPages, RefundsQuery
 from payment_service.http.lists import PAGE_DEFAULT, Limit
 from payment_service.http.parameters import only_parameters
-from payment_service.http.responses import COMMON_RESPONSES, PAGE
+from payment_service.http.responses import COMMON_RESPONSES
 
 _Text = Annotated[
     str,
@@ -38,32 +40,35 @@ def all_lists_router(pool: Pool, authenticator: Authenticator) -> APIRouter:
     @router.get(
         "/refunds",
         tags=["refunds"],
-        responses=PAGE,
+        response_model=Page[Refund],
+        responses=page_responses(),
         dependencies=[reader, Depends(only_parameters(*RefundsQuery.model_fields))],
         summary="List refunds, newest first",
     )
-    async def list_refunds(query: Annotated[RefundsQuery, Query()]) -> Page[Refund]:
-        return await lists.refunds(query)
+    async def list_refunds(request: Request, query: Annotated[RefundsQuery, Query()]) -> Page[Refund] | Response:
+        return page_or_csv(request, Refund, await lists.refunds(query))
 
     @router.get(
         "/disputes",
         tags=["disputes"],
-        responses=PAGE,
+        response_model=Page[Dispute],
+        responses=page_responses(),
         dependencies=[reader, Depends(only_parameters(*DisputesQuery.model_fields))],
         summary="List disputes, newest first, or those to answer by deadline",
     )
-    async def list_disputes(query: Annotated[DisputesQuery, Query()]) -> Page[Dispute]:
-        return await lists.disputes(query)
+    async def list_disputes(request: Request, query: Annotated[DisputesQuery, Query()]) -> Page[Dispute] | Response:
+        return page_or_csv(request, Dispute, await lists.disputes(query))
 
     @router.get(
         "/audit",
         tags=["audit"],
-        responses=PAGE,
+        response_model=Page[AuditEntry],
+        responses=page_responses(),
         dependencies=[admin, Depends(only_parameters(*AuditQuery.model_fields))],
         summary="List the changes that people and keys requested, newest first",
     )
-    async def list_audit(query: Annotated[AuditQuery, Query()]) -> Page[AuditEntry]:
-        return await lists.audit(query)
+    async def list_audit(request: Request, query: Annotated[AuditQuery, Query()]) -> Page[AuditEntry] | Response:
+        return page_or_csv(request, AuditEntry, await lists.audit(query))
 
     @router.get(
         "/search",

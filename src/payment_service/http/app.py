@@ -15,11 +15,11 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
+from payment_service.flows.requests.approvals import Approvals
 from payment_service.flows.requests.cancel import Cancellations
 from payment_service.flows.requests.capture import Captures
 from payment_service.flows.requests.checkout import Checkouts
 from payment_service.flows.requests.open_payment import Payments
-from payment_service.flows.requests.refund import Refunds
 from payment_service.http import docs, problems
 from payment_service.http.all_lists import all_lists_router
 from payment_service.http.auth import Authenticator, authenticator_for
@@ -97,7 +97,7 @@ def build_app(
     authenticator = authenticator or authenticator_for(context.pool)
     app.include_router(payments_router(reads, authenticator))
     app.include_router(payment_lists_router(reads, authenticator))
-    app.include_router(refunds_router(reads, authenticator, Refunds(context)))
+    app.include_router(refunds_router(reads, authenticator, Approvals(context)))
     app.include_router(all_lists_router(reads, authenticator))
     app.include_router(reconciliations_router(reads, authenticator))
     app.include_router(captures_router(authenticator, Captures(context), Cancellations(context)))

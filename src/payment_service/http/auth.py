@@ -11,15 +11,19 @@ from functools import partial
 from typing import Final
 from uuid import UUID
 
+import structlog
 from fastapi import Request, Security
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from payment_service.db import api_keys
 from payment_service.db.api_keys import Client, Network, Scope
-from payment_service.db.pool import Pool
+from payment_service.db.pool import TRANSIENT_ERRORS, Pool
 from payment_service.http.problems import FORBIDDEN, TOO_MANY, UNAUTHENTICATED, Problem
 from payment_service.loop import Loop
 from payment_service.rate_limiter import RateLimiter
+from payment_service.telemetry.errors import describe_error
+
+log = structlog.get_logger(__name__)
 
 # Keys are read again at this age, so a revoked or expired key is refused after at most this time.
 KEYS_AGE_MAX_S: Final = 5.0
@@ -31,6 +35,8 @@ BAD_KEYS_BURST: Final = 20
 BAD_KEY_EVERY_S: Final = 3.0
 # `last_used_at` serves people who look for unused keys.
 NOTE_INTERVAL_S: Final = 60.0
+# At the end of a process, which has 5 s to close connections.
+LAST_NOTE_S: Final = 2.0
 # A subscriber commonly has a whole /64 of IPv6.
 _IPV6_PREFIX: Final = 64
 
@@ -128,19 +134,36 @@ def authenticator_for(pool: Pool) -> Authenticator:
     return Authenticator(partial(api_keys.read_valid, pool))
 
 
-def note_use_loop(pool: Pool, authenticator: Authenticator) -> Loop:
-    """Return the loop that notes which keys were used."""
+class KeyUse:
+    """Notes which keys were used: every minute, and when the process ends. Stop it after the server."""
 
-    async def note_once() -> int:
-        if used := authenticator.take_used():
+    def __init__(self, pool: Pool, authenticator: Authenticator) -> None:
+        self._pool = pool
+        self._authenticator = authenticator
+        self._loop = Loop("api_key_use", self.note_once, interval_min_s=NOTE_INTERVAL_S, interval_max_s=NOTE_INTERVAL_S)
+
+    def start(self) -> None:
+        """Start in a task."""
+        self._loop.start()
+
+    async def stop(self) -> None:
+        """Stop, and note the use since the last minute. A database that does not answer delays nothing: it is not noted."""
+        await self._loop.stop()
+        try:
+            async with asyncio.timeout(LAST_NOTE_S):
+                await self.note_once()
+        except (TimeoutError, *TRANSIENT_ERRORS) as error:
+            log.warning("api_key_use_not_noted", error=describe_error(error))
+
+    async def note_once(self) -> int:
+        """Note the keys that were used since the last call."""
+        if used := self._authenticator.take_used():
             try:
-                await api_keys.note_use(pool, used)
+                await api_keys.note_use(self._pool, used)
             except BaseException:
-                authenticator.put_back(used)
+                self._authenticator.put_back(used)
                 raise
         return 0
-
-    return Loop("api_key_use", note_once, interval_min_s=NOTE_INTERVAL_S, interval_max_s=NOTE_INTERVAL_S)
 
 
 SCOPES: Final = {

@@ -64,7 +64,7 @@ async def read_body(request: Request, model: type[T]) -> T:
         raise Problem(UNSUPPORTED_TYPE, "Send the body as application/json.")
     content = await read_content(request)
     try:
-        return model.model_validate(json.loads(content, object_pairs_hook=_object, parse_constant=_refuse))
+        return model.model_validate(json.loads(content.decode(), object_pairs_hook=_object, parse_constant=_refuse))
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False)[0]
         where = ".".join(str(part) for part in first["loc"]) or "body"

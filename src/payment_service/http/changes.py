@@ -32,6 +32,7 @@ _CREATED: Final = 201  # every change creates something: a refund, a payment or 
 _PROBLEM_TYPES: Final = {
     RefusalReason.NOT_FOUND: problems.NOT_FOUND,
     RefusalReason.NOT_ALLOWED: problems.NOT_ALLOWED,
+    RefusalReason.NEEDS_APPROVAL: problems.NEEDS_APPROVAL,
     RefusalReason.NOT_YET: problems.NOT_YET,
     RefusalReason.BUSY: problems.UNAVAILABLE,
     RefusalReason.FORBIDDEN: problems.FORBIDDEN,

@@ -24,6 +24,7 @@ from payment_service.contracts.api import (
     SearchHit,
     SearchResult,
 )
+from payment_service.contracts.csv_rows import csv_header, csv_lines
 from payment_service.contracts.timeline import (
     AttemptEntry,
     OperationEntry,
@@ -291,6 +292,11 @@ _RESPONSES: Final[dict[str, BaseModel]] = {
     "cancel_payment": Payment(**PAYMENT | _OPEN),
     "open_payment": Payment(**PAYMENT | _OPEN | {"status": "created", "provider_payment_id": None}),
     "read_checkout": _CHECKOUT,
+}
+CSV_RESPONSES: Final[dict[str, str]] = {
+    name: csv_header(type(page.data[0])) + "".join(csv_lines(page.data))
+    for name, page in _RESPONSES.items()
+    if isinstance(page, Page)
 }
 RESPONSES: Final[dict[str, Any]] = {name: model.model_dump(mode="json") for name, model in _RESPONSES.items()} | {
     "receive_stripe_event": {"received": True},

@@ -9,7 +9,8 @@ from fastapi.openapi.utils import get_openapi
 
 from payment_service.db.api_keys import Scope
 from payment_service.http import problems
-from payment_service.http.examples import REQUESTS, RESPONSES
+from payment_service.http.csv_pages import CSV
+from payment_service.http.examples import CSV_RESPONSES, REQUESTS, RESPONSES
 from payment_service.http.problems import NotReadyBody, ProblemBody
 from payment_service.http.responses import ALWAYS, PROBLEM, RETRY_AFTER, SHARED, TITLE, WEBHOOK, problem
 from payment_service.http.webhooks import NO_SUCH_PROVIDER
@@ -254,6 +255,8 @@ def _complete(operation: dict[str, Any], schemas: dict[str, Any]) -> None:
     _name_scope(operation)
     done = next(answer for status, answer in operation["responses"].items() if status < "300")
     done["content"]["application/json"]["example"] = RESPONSES[name]
+    if CSV in done["content"]:
+        done["content"][CSV]["example"] = CSV_RESPONSES[name]
 
 
 def _name_scope(operation: dict[str, Any]) -> None:

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import APIRouter, Depends, Query, Request
+from starlette.responses import Response
 
 from payment_service.contracts.api import Dispute, Page, Payment, PaymentAttempt, PaymentDetail, Refund
 from payment_service.db import payment_attempts, payment_reads, refund_reads
 from payment_service.db.api_keys import Scope
 from payment_service.db.pool import Pool
 from payment_service.http.auth import Authenticator, require
+from payment_service.http.csv_pages import page_or_csv, page_responses
 from payment_service.http.list_pages import ListPages, PaymentsQuery
 from payment_service.http.lists import PAGE_DEFAULT, Pages, payment_list_key
 from payment_service.http.parameters import PaymentId, only_parameters
 from payment_service.http.problems import payment_not_found
-from payment_service.http.responses import COMMON_RESPONSES, NO_PAYMENT, PAGE
+from payment_service.http.responses import COMMON_RESPONSES, NO_PAYMENT
 
 
 def payments_router(pool: Pool, authenticator: Authenticator) -> APIRouter:
@@ -51,14 +53,15 @@ def payments_router(pool: Pool, authenticator: Authenticator) -> APIRouter:
 
     @router.get(
         "/payments",
-        responses=PAGE,
+        response_model=Page[Payment],
+        responses=page_responses(),
         dependencies=[reader, Depends(only_parameters(*PaymentsQuery.model_fields))],
         summary="List payments, newest first",
     )
-    async def list_payments(query: Annotated[PaymentsQuery, Query()]) -> Page[Payment]:
+    async def list_payments(request: Request, query: Annotated[PaymentsQuery, Query()]) -> Page[Payment] | Response:
         """Return the payments that match all given filters. Payments created while you read the list do not change its
         pages.
         """
-        return await lists.payments(query)
+        return page_or_csv(request, Payment, await lists.payments(query))
 
     return router

@@ -61,6 +61,7 @@ FORBIDDEN: Final = ProblemType("forbidden", 403, "The API key does not allow thi
 NOT_FOUND: Final = ProblemType("not_found", 404, "Not found")
 METHOD_NOT_ALLOWED: Final = ProblemType("method_not_allowed", 405, "Method not allowed")
 NOT_ALLOWED: Final = ProblemType("not_allowed", 409, "Not possible in this state")
+NEEDS_APPROVAL: Final = ProblemType("needs_approval", 409, "A second person must approve")
 NOT_YET: Final = ProblemType("not_yet", 409, "Not possible yet")
 IN_PROGRESS: Final = ProblemType("in_progress", 409, "The same request is in progress")
 KEY_MISMATCH: Final = ProblemType("idempotency_mismatch", 422, "The key was used for a different request")
@@ -83,6 +84,7 @@ PROBLEM_TYPES: Final = (
     METHOD_NOT_ALLOWED,
     TOO_SLOW,
     NOT_ALLOWED,
+    NEEDS_APPROVAL,
     NOT_YET,
     IN_PROGRESS,
     TOO_LARGE,

@@ -13,7 +13,8 @@ from payment_service.contracts.api import Refund
 from payment_service.db import refund_reads
 from payment_service.db.api_keys import Client, Scope
 from payment_service.db.pool import Pool
-from payment_service.flows.requests.refund import Refunds, RefundTerms
+from payment_service.flows.requests.approvals import Approvals
+from payment_service.flows.requests.refund import RefundTerms
 from payment_service.http.auth import Authenticator, require
 from payment_service.http.bodies import Body, Line, Metadata, read_body
 from payment_service.http.changes import change_request, describe_change, respond
@@ -42,13 +43,15 @@ _REFUND_RESPONSES: Final = change_responses(
     not_allowed="Nothing is left to refund: the whole amount is refunded or has refunds in progress.",
     invalid="amount: at most 14.90 eur can still be refunded.",
     location=True,
+    needs_approval="This API key refunds at most 50.00 eur at a time: a second person must approve. "
+    "Send the same request with the same key to learn the decision, until 2026-12-26T14:01Z.",
 )
 RefundId = Annotated[
     UUID, Path(description="`refund_id` of a record.", examples=["40fbfd7e-41ae-530b-a850-b19351170173"])
 ]
 
 
-def refunds_router(pool: Pool, authenticator: Authenticator, refunds: Refunds) -> APIRouter:
+def refunds_router(pool: Pool, authenticator: Authenticator, approvals: Approvals) -> APIRouter:
     """Return the routes of refunds."""
     reader = Depends(require(authenticator, Scope.READ))
     refunder = Depends(require(authenticator, Scope.REFUND))
@@ -62,14 +65,16 @@ def refunds_router(pool: Pool, authenticator: Authenticator, refunds: Refunds) -
         dependencies=[Depends(only_parameters())],
         summary="Refund a payment, fully or partly",
         description="The service reserves the amount at once and calls the provider after this response. The refund stays `pending` until "
-        "the provider reports its outcome, which reads and published records show.",
+        "the provider reports its outcome, which reads and published records show. Above the largest refund of the API key, a second "
+        "person decides within 24 hours. Until then the answer is the problem `needs_approval`. The same request with the same key "
+        "then gets the refund, or `not_allowed` with the reason.",
         openapi_extra=describe_change(RefundRequest),
     )
     async def refund_payment(payment_id: PaymentId, request: Request, client: Client = refunder) -> Response:
         body = await read_body(request, RefundRequest)
         requested = change_request(request, client, "refund", payment_id, body)
         terms = RefundTerms(amount=body.amount, reason=body.reason, metadata=body.metadata)
-        return await respond(refunds.request(payment_id, terms, requested), location="/v1/refunds")
+        return await respond(approvals.refund(payment_id, terms, requested), location="/v1/refunds")
 
     @router.get(
         "/refunds/{refund_id}",

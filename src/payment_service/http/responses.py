@@ -132,12 +132,14 @@ def change_responses(
     invalid: str,
     when: str = "The payment's state does not allow it",
     not_yet: str = "",
+    needs_approval: str = "",
     location: bool = False,
 ) -> Responses:
     """Describe the responses to a change. The arguments are examples for states that do not allow it, bad input, and
     not yet.
     """
     soon = [(problems.NOT_YET, not_yet)] if not_yet else []
+    four_eyes = [(problems.NEEDS_APPROVAL, needs_approval)] if needs_approval else []
     place = {"Location": header("URL of the new object.", type="string", format="uri-reference")} if location else {}
     return {
         201: {"description": "The change was accepted. Each key is accepted once.", "headers": {**place, **REPLAYED}},
@@ -149,6 +151,7 @@ def change_responses(
         409: problem(
             f"{when}; or, with Retry-After, it is not possible yet or a request with the same key is in progress.",
             (problems.NOT_ALLOWED, not_allowed),
+            *four_eyes,
             *soon,
             (problems.IN_PROGRESS, _IN_PROGRESS),
             headers=RETRY_AFTER,

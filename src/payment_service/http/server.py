@@ -95,8 +95,14 @@ class HttpServer:
         self._server.lifespan = config.lifespan_class(config)
         _listen(self._socket)
         await self._server.startup(sockets=[self._socket])
-        self._serving = asyncio.create_task(self._server.main_loop(), name=f"http:{self._port}")
+        self._serving = asyncio.create_task(self._keep_date(), name=f"http:{self._port}")
         return int(self._socket.getsockname()[1])
+
+    async def _keep_date(self) -> None:
+        """Let uvicorn renew the header `Date` each second. Its own loop looks ten times a second whether it should end."""
+        while True:
+            await self._server.on_tick(0)
+            await asyncio.sleep(1)
 
     async def stop(self, grace_s: float) -> None:
         """Stop accepting, close idle connections, and let requests finish for up to `grace_s` seconds before closing

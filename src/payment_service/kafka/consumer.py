@@ -41,7 +41,11 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
-POLL_S: Final = 0.1  # maximum delay before an idle consumer notices a stop
+POLL_S: Final = 0.1  # maximum delay before a consumer notices a stop
+IDLE_POLL_S: Final = 0.5  # the same, without records for IDLE_AFTER_S
+IDLE_AFTER_S: Final = 30.0
+# Orders that keep coming share a commit. An order after a pause does not wait, nor does a full batch.
+BATCHES_APART_S: Final = 0.1
 STALL_S: Final = 30.0  # no progress for this long while records wait means that the consumer hangs
 RECREATION_PAUSE_S: Final = 2.0
 LAG_INTERVAL_S: Final = 1.0
@@ -83,6 +87,7 @@ class OrderConsumer:
         self._consumer: Consumer | None = None
         self._lag: dict[PartitionKey, int] = {}
         self._lag_at = 0.0
+        self._batch_at = 0.0
         self._progress_at = time.monotonic()
         self._lines = LineFolder(every_s=LOG_INTERVAL_S)
         self._thread = threading.Thread(target=self._run, name="order-consumer", daemon=True)
@@ -156,10 +161,13 @@ class OrderConsumer:
         return all(not lag or self._held.get(one) == positions.get(one) for one, lag in self._lag.items())
 
     def _poll(self, consumer: Consumer) -> list[InboundRecord]:
-        # Wait for one record, then take those already fetched: a single `consume` would wait until the batch is full.
-        messages = consumer.consume(num_messages=1, timeout=POLL_S)
+        # Wait for one record, then take those already fetched. While orders keep coming, wait until the batches are apart.
+        idle = time.monotonic() - self._batch_at > IDLE_AFTER_S
+        messages = consumer.consume(num_messages=1, timeout=IDLE_POLL_S if idle else POLL_S)
         if messages:
-            messages += consumer.consume(num_messages=BATCH_RECORDS - 1, timeout=0)
+            rest_s = max(0.0, self._batch_at + BATCHES_APART_S - time.monotonic())
+            messages += consumer.consume(num_messages=BATCH_RECORDS - 1, timeout=rest_s)
+            self._batch_at = time.monotonic()
         inbound = []
         for message in messages:
             partition = (message.topic() or "", message.partition() or 0)
@@ -167,6 +175,7 @@ class OrderConsumer:
                 continue  # read again behind the unreadable batch
             if (error := message.error()) is None:
                 self._broker_status.record_success()
+                self._ends.pop(partition, None)  # a record behind it was written since
                 inbound.append(self._decoder.inbound_record(message))
             elif error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001 - the library's name
                 self._ends[partition] = self._held[partition] = message.offset() or 0

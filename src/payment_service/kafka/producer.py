@@ -41,6 +41,7 @@ QUEUE_LIMIT_KBYTES: Final = 65_536  # more than the relay ever has in flight
 TOPIC_PROPAGATION_MS: Final = 2_000
 RECONNECT_MAX_MS: Final = 1_000  # maximum delay before a recovered broker is noticed
 POLL_S: Final = 0.1
+IDLE_POLL_S: Final = 1.0  # without records, only errors of connections are reported
 LOG_INTERVAL_S: Final = 60.0  # how often the same error is logged
 LIBRARY_LOG_LEVEL: Final = 2  # the error callback reports what matters, once
 CLOSE_S: Final = 2.0
@@ -126,6 +127,7 @@ class Producer:
         self._reports: deque[DeliveryReport] = deque()
         self._notified = False
         self._closing = threading.Event()
+        self._sent = threading.Event()
         self._failure: str | None = None
         self._lines = LineFolder(every_s=LOG_INTERVAL_S)
         self._client = Client(self._settings(config), logger=logging.getLogger("librdkafka"))
@@ -157,6 +159,7 @@ class Producer:
             self._report(DeliveryReport(row.position, FailureScope.BROKER, "_QUEUE_FULL"))
         except (TypeError, ValueError):
             self._report(DeliveryReport(row.position, FailureScope.RECORD, "_INVALID_ARG", refused_here=True))
+        self._sent.set()
 
     def drain_reports(self) -> list[DeliveryReport]:
         """Return the reports since the last call."""
@@ -170,6 +173,7 @@ class Producer:
         """Drop unacknowledged records. The broker may still write some: consumers detect such duplicates by `ce_id`."""
         self._client.purge()
         self._closing.set()
+        self._sent.set()
         await self._loop.run_in_executor(None, self._thread.join, CLOSE_S)
 
     def _settings(self, config: Config) -> dict[str, Any]:
@@ -194,7 +198,10 @@ class Producer:
 
     def _poll(self) -> None:
         while not self._closing.is_set():
-            self._client.poll(POLL_S)
+            self._client.poll(POLL_S if len(self._client) else 0)
+            if not len(self._client):
+                self._sent.wait(IDLE_POLL_S)
+                self._sent.clear()
         self._client.flush(0)
 
     def _on_error(self, error: KafkaError) -> None:

@@ -59,6 +59,7 @@ class Publication:
         self._refusing_topics: set[str] = set()
         self._released_topics: set[str] = set()
         self._probes: set[UUID] = set()
+        self._left = False  # whether there may be more than the last fetch took
         self._resume_at = 0.0
         self._pause_s = ERROR_PAUSE_MIN_S
         self._log_limiter = RateLimiter(burst=1, every_s=LOG_INTERVAL_S, clock=clock)
@@ -74,9 +75,10 @@ class Publication:
         """Return the records in flight to the queue after the producer failed; the next producer sends them."""
         self._window.recall()
 
-    async def round(self, producer: RecordProducer, *, sending: bool) -> bool:
+    async def round(self, producer: RecordProducer, *, sending: bool, fetching: bool = True) -> bool:
         """Do one round and return True if it did any work. Raises LeaseLostError, and errors of the database.
 
+        `fetching`: look for new records. Records that the last fetch had to leave are fetched in any case.
         An error loses nothing: results that could not be written are kept for the next round.
         """
         reports = producer.drain_reports()
@@ -89,7 +91,7 @@ class Publication:
         await self._mark()
         await self._save_parked()
         await self._release()
-        fetched = await self._fetch() if sending else 0
+        fetched = await self._fetch() if sending and (fetching or self._left) else 0
         if fetched:
             self._send(producer)
         return bool(reports or fetched)
@@ -195,6 +197,7 @@ class Publication:
                 log.info("topic_takes_records_again", topic=topic)
 
     async def _fetch(self) -> int:
+        self._left = True
         if self._unsaved_parked or len(self._window) > WINDOW_ROWS - FETCH_ROWS:
             return 0
         rows = await outbox.fetch_unpublished(
@@ -206,6 +209,7 @@ class Publication:
         )
         self._frontier.end()
         self._window.add(rows)
+        self._left = len(rows) >= FETCH_ROWS
         return len(rows)
 
 

@@ -17,7 +17,7 @@ from payment_service.db.clock import steady_s
 from payment_service.kafka.lease import RENEWAL_INTERVAL_S, TAKING_INTERVAL_S, Lease
 from payment_service.kafka.producer import Producer, RecordProducer
 from payment_service.kafka.publication import LeaseLostError, Publication
-from payment_service.loop import ERROR_PAUSE_MAX_S, ERROR_PAUSE_MIN_S, INTERVAL_MIN_S
+from payment_service.loop import ERROR_PAUSE_MAX_S, ERROR_PAUSE_MIN_S
 from payment_service.telemetry import metrics
 from payment_service.telemetry.errors import describe_error, error_fields
 
@@ -33,6 +33,9 @@ log = structlog.get_logger(__name__)
 PROBE_INTERVAL_S: Final = 5.0  # how often a topic that refused records is probed with one record
 # Signals report new records. Without them, as behind some poolers, a record of another process waits this long.
 IDLE_INTERVAL_S: Final = 2.0
+# Signals that come more often share a round: a fetch, a mark and its commit. A record waits at most this much longer.
+ROUNDS_APART_S: Final = 0.02
+BUSY_INTERVAL_S: Final = 0.1  # until the first look without a signal, which then doubles
 RECREATION_PAUSE_S: Final = 1.0  # between a failed producer and the next
 _DATABASE_ERRORS: Final = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError)
 
@@ -72,6 +75,7 @@ class Relay:
         self._probe_interval_s = probe_interval_s
         self._lease = Lease(pool, clock=clock)
         self._signal = asyncio.Event()
+        self._woken = True
         self._stopping = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
@@ -86,6 +90,7 @@ class Relay:
 
     def wake(self) -> None:
         """Signal that records were written, so that the relay does not wait for its interval."""
+        self._woken = True
         self._signal.set()
 
     async def stop(self, grace_s: float = 5.0) -> None:
@@ -144,23 +149,28 @@ class Relay:
             await self._pause(RECREATION_PAUSE_S)
 
     async def _publish_with(self, producer: RecordProducer, publication: Publication) -> None:
-        interval_s, error_pause_s, probe_at = INTERVAL_MIN_S, ERROR_PAUSE_MIN_S, 0.0
+        interval_s, error_pause_s, probe_at = BUSY_INTERVAL_S, ERROR_PAUSE_MIN_S, 0.0
+        self._woken = True
         while self._active(publication) and not producer.failed:
             self._signal.clear()
+            began_s, fetching, self._woken = self._clock(), self._woken, False
             try:
                 if self._clock() >= probe_at:
                     await publication.probe()
                     probe_at = self._clock() + self._probe_interval_s
-                busy = await publication.round(producer, sending=not self._stopping.is_set())
+                busy = await publication.round(producer, sending=not self._stopping.is_set(), fetching=fetching)
             except _DATABASE_ERRORS as error:
                 # Keep acknowledged records and mark them when the database answers again.
                 log.warning("relay_database_error", error=describe_error(error))
+                self._woken = True
                 await asyncio.sleep(error_pause_s)
                 error_pause_s = min(error_pause_s * 2, ERROR_PAUSE_MAX_S)
                 continue
             error_pause_s = ERROR_PAUSE_MIN_S
-            interval_s = INTERVAL_MIN_S if busy else min(interval_s * 2, IDLE_INTERVAL_S)
-            await _wait(self._signal, interval_s)
+            interval_s = BUSY_INTERVAL_S if busy else min(interval_s * 2, IDLE_INTERVAL_S)
+            if not await _wait(self._signal, interval_s):
+                self._woken = True
+            await _wait(self._stopping, began_s + ROUNDS_APART_S - self._clock())
 
     async def _renew(self) -> None:
         while True:
@@ -184,7 +194,10 @@ class Relay:
         await _wait(self._stopping, seconds)
 
 
-async def _wait(event: asyncio.Event, seconds: float) -> None:
-    with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(seconds):
-            await event.wait()
+async def _wait(event: asyncio.Event, seconds: float) -> bool:
+    """Return whether the event was set within this time."""
+    if seconds > 0 and not event.is_set():
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await event.wait()
+    return event.is_set()

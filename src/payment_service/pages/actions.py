@@ -25,7 +25,8 @@ from payment_service.flows.requests.approvals import Approvals
 from payment_service.flows.requests.cancel import Cancellations
 from payment_service.flows.requests.capture import Captures
 from payment_service.flows.requests.idempotency import ChangeResult, change_once
-from payment_service.flows.requests.refund import NeedsApproval, Refunds, RefundTerms
+from payment_service.flows.requests.refund import Refunds, RefundTerms
+from payment_service.flows.requests.refund_limits import NeedsApproval
 from payment_service.flows.state.errors import Refusal, RefusalReason
 from payment_service.pages import payment as payment_page
 from payment_service.pages.forms import NOTE_MAX, line
@@ -167,7 +168,7 @@ async def _refund(visit: Visit, payment: Payment) -> str:
         request = visit.change(
             "refund.request_approval", asked, key=f"{visit.form['key']}-approval", payment_id=payment.id
         )
-        await Approvals(context).request(payment.id, needed.amount, reason, request)
+        await Approvals(context).request(payment.id, needed.amount, request)
         return "approval"
     return "refund"
 

@@ -14,9 +14,10 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
+from payment_service.db.page_sessions import SESSION_LIFETIME
 from payment_service.http.middleware import RequestMiddleware
 from payment_service.pages.guard import guarded, plain_page
-from payment_service.pages.identity import SESSION_COOKIE, SESSION_S, KeepPeer
+from payment_service.pages.identity import SESSION_COOKIE, KeepPeer
 from payment_service.pages.login import login_routes
 from payment_service.pages.routes import ROUTES, SECTIONS
 from payment_service.pages.site import ROOT, Parts, Site
@@ -56,7 +57,7 @@ def build_pages(parts: Parts) -> Starlette:
                 SessionMiddleware,
                 secret_key=hmac.new(parts.key, b"session", sha256).hexdigest(),
                 session_cookie=SESSION_COOKIE,
-                max_age=SESSION_S,
+                max_age=int(SESSION_LIFETIME.total_seconds()),
                 https_only=config.admin_base_url.startswith("https://"),
             ),
         ],

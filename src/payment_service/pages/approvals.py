@@ -1,11 +1,10 @@
-"""Refunds above a person's limit, which a second person approves or declines."""
+"""Refunds above the limit of a person or of an API key, which a second person approves or declines."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from payment_service.contracts.api import Payment
-from payment_service.db import approvals, payment_reads
+from payment_service.db import approvals
 from payment_service.flows.requests.approvals import Approvals
 from payment_service.flows.state.errors import Refusal, RefusalReason
 from payment_service.pages.payment import read_payment
@@ -23,9 +22,7 @@ _SHOWN_MAX: Final = 200
 async def overview(visit: Visit) -> Response:
     """List the open requests, oldest first."""
     found = await approvals.open_requests(visit.parts.reads, limit=_SHOWN_MAX)
-    rows = [await payment_reads.payment(visit.parts.reads, one.payment_id) for one in found]
-    pairs = [(one, Payment.model_validate(row)) for one, row in zip(found, rows, strict=True)]
-    return visit.page("approvals.html", section="approvals", requests=pairs)
+    return visit.page("approvals.html", section="approvals", requests=found)
 
 
 async def show(visit: Visit) -> Response:
@@ -45,8 +42,9 @@ async def approve(visit: Visit) -> Response:
         "requested_by": approval.requested_by,
         "approval": str(approval.id),
     }
-    # The key is the request's own, so two people who press at once make one refund.
-    request = visit.change("refund", asked, key=f"approval-{approval.id}", payment_id=approval.payment_id)
+    # The key is the person's: pressed twice it is done once, and another person learns who decided.
+    key = f"approval-{approval.id}-{visit.person.name}"
+    request = visit.change("refund", asked, key=key, payment_id=approval.payment_id)
     await Approvals(visit.parts.context).approve(approval, request)
     return visit.redirect(f"/payments/{approval.payment_id}", "approve")
 

@@ -13,7 +13,7 @@ from payment_service.domain.order import Reason
 from payment_service.flows.operators.attention import PROVIDER_ID, AttentionItems, OperatorClaim
 from payment_service.flows.state.errors import Refusal, RefusalReason
 from payment_service.pages.forms import line
-from payment_service.pages.guidance import guidance
+from payment_service.pages.guidance import guidance, runbook
 
 if TYPE_CHECKING:
     from starlette.responses import Response
@@ -109,13 +109,15 @@ async def _page(visit: Visit, name: str, owner: str, refusal: Refusal | None = N
     content = None
     if row["what"] == "quarantine" and (as_id := as_uuid(name)) is not None:
         content = _content(await quarantine.find(visit.parts.reads, as_id))
+    explained = guidance(row["what"], row["reason"])
     return visit.page(
         "item.html",
         section="attention",
         status=HTTPStatus.OK if refusal is None else HTTPStatus.CONFLICT,
         problem=str(refusal) if refusal else None,
         item=row,
-        words=guidance(row["what"], row["reason"]),
+        words=explained,
+        runbook=runbook()[explained.section],
         content=content,
         too_old=row["reason"] == Reason.TOO_OLD,
         unreadable=row["reason"] == Reason.UNREADABLE,

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
+NO_DATABASE: Final = "The database does not answer: try again in a moment."
 # The longest search and cursor fit. A longer query is a mistake or an attack.
 QUERY_LIMIT_BYTES: Final = 1_024
 
@@ -45,7 +46,10 @@ def guarded(site: Site, route: PageRoute, sections: tuple[Section, ...]) -> Call
     async def serve(request: Request) -> Response:
         if refused := refuse_early(site, request):
             return refused
-        person = identify(request, site.parts.config)
+        try:
+            person = await identify(request, site.parts)
+        except TRANSIENT_ERRORS:
+            return plain_page(site, HTTPStatus.SERVICE_UNAVAILABLE, NO_DATABASE)
         if person is None:
             return _ask_to_log_in(site, request)
         visit = Visit(site, request, person, sections)

@@ -15,13 +15,14 @@ from payment_service.db import page_logins
 from payment_service.db.pool import TRANSIENT_ERRORS
 from payment_service.http.problems import Problem
 from payment_service.pages.forms import read_form
-from payment_service.pages.guard import plain_page, refuse_early
-from payment_service.pages.identity import identify, log_in
+from payment_service.pages.guard import NO_DATABASE, plain_page, refuse_early
+from payment_service.pages.identity import identify, log_in, log_out
 from payment_service.pages.oidc import LoginRefused, OpenIdLogin
 from payment_service.pages.site import HEADERS, Site
 
 if TYPE_CHECKING:
     from payment_service.config.config import Config
+    from payment_service.db.pool import Pool
 
 _USED: Final = "This link was used or has expired. Print a new one: payment-service pages login"
 
@@ -35,7 +36,7 @@ def login_routes(site: Site) -> list[Route]:
     if "link" in site.parts.config.admin_login:
         pages += [("GET", "/login/link", login.show_link), ("POST", "/login/link", login.use_link)]
     if "oidc" in site.parts.config.admin_login:
-        oidc = _OidcLogin(site.parts.config)
+        oidc = _OidcLogin(site.parts.config, site.parts.context.pool)
         pages += [("GET", "/login/oidc", oidc.begin), ("GET", "/login/oidc/callback", oidc.finish)]
     return [Route(path, _safe(site, page), methods=[method]) for method, path, page in pages]
 
@@ -54,9 +55,7 @@ def _safe(site: Site, page: Answer) -> Answer:
             message = "The database role of this process may not log people in: run the pages with the login of the operator's role."
             return plain_page(site, HTTPStatus.FORBIDDEN, message)
         except TRANSIENT_ERRORS:
-            return plain_page(
-                site, HTTPStatus.SERVICE_UNAVAILABLE, "The database does not answer: try again in a moment."
-            )
+            return plain_page(site, HTTPStatus.SERVICE_UNAVAILABLE, NO_DATABASE)
 
     return serve
 
@@ -68,7 +67,7 @@ class _Login:
 
     async def choose(self, request: Request) -> Response:
         """Show the ways to log in."""
-        if identify(request, self._config) is not None:
+        if await identify(request, self._site.parts) is not None:
             return _go("/")
         context = {"ways": self._config.admin_login, "next": _own_path(request.query_params.get("next", ""))}
         return self._site.render("login.html", context)
@@ -87,18 +86,19 @@ class _Login:
         owner = await page_logins.redeem(self._site.parts.context.pool, form.get("token", ""))
         if owner is None:
             return plain_page(self._site, HTTPStatus.NOT_FOUND, _USED)
-        log_in(request, owner.person, owner.roles)
+        await log_in(request, self._site.parts.context.pool, owner.person, owner.roles)
         return _go("/")
 
     async def log_out(self, request: Request) -> Response:
         """End the session. A proxy keeps its own."""
-        request.session.clear()
+        await log_out(request, self._site.parts.context.pool)
         return _go("/login")
 
 
 class _OidcLogin:
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, pool: Pool) -> None:
         self._oidc = OpenIdLogin(config)
+        self._pool = pool
 
     async def begin(self, request: Request) -> Response:
         """Redirect to the identity provider."""
@@ -107,7 +107,7 @@ class _OidcLogin:
     async def finish(self, request: Request) -> Response:
         """Take the identity provider's answer and begin a session."""
         name, roles, next_path = await self._oidc.finish(request)
-        log_in(request, name, roles)
+        await log_in(request, self._pool, name, roles)
         return _go(_own_path(next_path))
 
 

@@ -11,6 +11,8 @@ from payment_service.pages.site import HEADERS
 from payment_service.telemetry.errors import describe_error
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from starlette.requests import Request
     from starlette.responses import Response
 
@@ -22,6 +24,11 @@ log = structlog.get_logger(__name__)
 CALLBACK: Final = "/login/oidc/callback"
 # A person waits for these requests to the provider.
 TIMEOUT_S: Final = 10.0
+
+_UNVERIFIED: Final = (
+    "The identity provider does not say that your email address is verified: verify it there, then log in. A provider that never "
+    "says so, and lets nobody choose an address, needs ADMIN_OIDC_EMAIL_TRUSTED=true."
+)
 
 
 class LoginRefused(Exception):
@@ -56,8 +63,8 @@ class OpenIdLogin:
             log.warning("login_refused", error=describe_error(error))
             raise LoginRefused("The identity provider did not confirm this login: begin again at /login.") from None
         claims = token.get("userinfo") or {}
-        if claims.get("email") and claims.get("email_verified") not in (True, "true", None):
-            raise LoginRefused("Your email address is not verified at the identity provider: verify it, then log in.")
+        if claims.get("email") and not self._is_verified(claims):
+            raise LoginRefused(_UNVERIFIED)
         # People may edit `preferred_username`, and a second person is recognized by the name (OpenID Connect Core 1.0, 5.7).
         name = read_name(str(claims.get("email") or claims.get("sub") or ""))
         groups = claims.get("groups")
@@ -65,6 +72,11 @@ class OpenIdLogin:
         if not name or not roles:
             raise LoginRefused("You are in no group that may use these pages: ask the person who manages your groups.")
         return name, roles, next_path
+
+    def _is_verified(self, claims: Mapping[str, Any]) -> bool:
+        """Return whether the address is the person's. Without the claim, a setting must say that the provider vouches for it."""
+        verified = claims.get("email_verified")
+        return verified in (True, "true") or (verified is None and self._config.admin_oidc_email_trusted)
 
 
 def _register(config: Config) -> Any:

@@ -12,8 +12,9 @@ from payment_service.db.payment_reads import Filters
 from payment_service.db.timeline import timeline
 from payment_service.flows.state.errors import Refusal, RefusalReason
 from payment_service.pages import actions, story
+from payment_service.pages.formatting import words
 from payment_service.pages.permissions import Permission
-from payment_service.provider.plugins import payment_page
+from payment_service.provider.plugins import DashboardPage, payment_page
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -48,15 +49,18 @@ class Case:
 async def show(visit: Visit) -> Response:
     """Show the payment."""
     case = await read_case(visit.parts.reads, visit.request.path_params["id"])
-    told = story.tell(case.timeline, provider=case.payment.provider)
+    at_provider = page_at_provider(visit, case.payment)
+    sentences = story.summarize(
+        case.timeline, provider=at_provider.name if at_provider else words(case.payment.provider).capitalize()
+    )
     return visit.page(
         "payment.html",
         section="payments",
         case=case,
         payment=case.payment,
-        story=[line for line in told if not line.note or visit.person.may(Permission.PERSONAL)],
+        story=[line for line in sentences if not line.note or visit.person.may(Permission.PERSONAL)],
         actions=[one for one in actions.ACTIONS if visit.person.may(one.permission) and one.offered(case.payment)],
-        at_provider=address_at_provider(visit, case.payment),
+        at_provider=at_provider,
     )
 
 
@@ -94,9 +98,7 @@ async def read_case(pool: Pool, payment_id: UUID) -> Case:
         )
 
 
-def address_at_provider(visit: Visit, payment: Payment) -> str:
-    """Return the provider's page about the payment; empty if there is none."""
-    if not payment.provider_payment_id:
-        return ""
+def page_at_provider(visit: Visit, payment: Payment) -> DashboardPage | None:
+    """Return the provider's page about the payment; None if there is none."""
     config = visit.parts.config
-    return payment_page(payment.provider, payment.provider_payment_id, config, livemode=config.stripe_livemode) or ""
+    return payment_page(payment.provider, payment.provider_payment_id, config, livemode=config.stripe_livemode)

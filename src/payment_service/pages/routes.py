@@ -4,7 +4,18 @@ from __future__ import annotations
 
 from typing import Final
 
-from payment_service.pages import actions, approvals, attention, health, keys, payment, payments, records, today
+from payment_service.pages import (
+    actions,
+    approvals,
+    attention,
+    disputes,
+    health,
+    keys,
+    payment,
+    payments,
+    records,
+    today,
+)
 from payment_service.pages.permissions import Permission
 from payment_service.pages.table import PageRoute, Section
 
@@ -36,8 +47,10 @@ ROUTES: Final = (
     ),
     PageRoute("GET", "/refunds", Permission.READ, records.refunds),
     PageRoute("GET", "/refunds.csv", Permission.EXPORT, records.refunds_csv),
-    PageRoute("GET", "/disputes", Permission.READ, records.disputes),
-    PageRoute("GET", "/disputes.csv", Permission.EXPORT, records.disputes_csv),
+    PageRoute("GET", "/disputes", Permission.READ, disputes.overview),
+    PageRoute("GET", "/disputes.csv", Permission.EXPORT, disputes.export),
+    PageRoute("GET", "/disputes/{id:uuid}", Permission.READ, disputes.show),
+    PageRoute("POST", "/disputes/{id:uuid}/note", Permission.NOTE, disputes.add_note),
     PageRoute("GET", "/exports", Permission.EXPORT, records.exports),
     PageRoute("GET", "/audit", Permission.AUDIT, records.audit),
     PageRoute("GET", "/audit.csv", Permission.EXPORT, records.audit_csv),

@@ -20,6 +20,7 @@ from payment_service.flows.requests.idempotency import ChangeRequest
 from payment_service.flows.state.errors import Refusal, RefusalReason
 from payment_service.http.list_pages import ListPages
 from payment_service.pages import badges, formatting
+from payment_service.pages.checks import Checks
 from payment_service.pages.forms import NOTE_MAX, line
 from payment_service.pages.permissions import Permission, Person
 
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
     from payment_service.config.config import Config
     from payment_service.db.pool import Pool
+    from payment_service.findings import Finding
     from payment_service.flows.operators.replay_quarantine import Replays
     from payment_service.flows.state.context import Context
     from payment_service.http.health import CheckReadiness
@@ -69,12 +71,13 @@ NOTES: Final = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parts:
-    """The database, flows and settings of the pages. `reads` serves pages. `replays` decides quarantined items again; True: of any age."""
+    """The database, flows and settings of the pages. `reads` serves pages. `examine` runs the checks of `doctor`. `replays` decides quarantined items again; True: of any age."""
 
     config: Config
     context: Context
     reads: Pool
     readiness: CheckReadiness
+    examine: Callable[[], Awaitable[list[Finding]]]
     replays: Callable[[bool], Replays]
     key: bytes
 
@@ -85,6 +88,7 @@ class Site:
     def __init__(self, parts: Parts, brought: Sequence[ProviderPages] = ()) -> None:
         self.parts = parts
         self.lists = ListPages(parts.reads)
+        self.checks = Checks(parts.examine)
         self.notes = {**NOTES, **{name: text for one in brought for name, text in one.notes.items()}}
         self._templates = _templates([ROOT / "templates", *(one.templates for one in brought)])
 

@@ -1,4 +1,4 @@
-"""A payment's story in plain language, from its timeline. The technical entries stay behind a toggle."""
+"""A payment's history in plain language, from its timeline. The technical entries stay behind a toggle."""
 
 from __future__ import annotations
 
@@ -61,23 +61,23 @@ _REFUNDS: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A sentence of the story. `note`: a person wrote it."""
+    """A sentence of the history. `note`: a person wrote it."""
 
     at: datetime
     text: str
     note: bool = False
 
 
-def tell(entries: Iterable[TimelineEntry], *, provider: str) -> list[Line]:
-    """Return the sentences that matter to a customer or to support, in order."""
+def summarize(entries: Iterable[TimelineEntry], *, provider: str) -> list[Line]:
+    """Return the sentences that matter to a customer or to support, in order. `provider`: its name for people."""
     found = list(entries)
-    # An attempt says more than the change of status that it causes.
+    # An attempt has more details than the change of status that it causes.
     attempted = {entry.status for entry in found if isinstance(entry, PaymentAttemptEntry)}
-    told = [_line(entry, provider.capitalize()) for entry in found if not _is_said_by_attempt(entry, attempted)]
-    return [line for line in told if line is not None]
+    lines = [_line(entry, provider) for entry in found if not _has_attempt(entry, attempted)]
+    return [line for line in lines if line is not None]
 
 
-def _is_said_by_attempt(entry: TimelineEntry, attempted: Collection[str]) -> bool:
+def _has_attempt(entry: TimelineEntry, attempted: Collection[str]) -> bool:
     return isinstance(entry, TransitionEntry) and entry.to_status == "declined" and "declined" in attempted
 
 

@@ -56,6 +56,19 @@ class ProviderContext:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Dashboard(Generic[S]):
+    """The provider's own pages. `name`: the provider as people know it.
+
+    `payment` and `dispute` return the URL of a page, from the provider's id and whether it is live. The page of a dispute is where
+    people submit evidence. An empty URL means that there is no page.
+    """
+
+    name: str
+    payment: Callable[[S, str, bool], str]
+    dispute: Callable[[S, str, bool], str] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Plugin(Generic[S]):
     """A provider and all that it brings. Only `settings` and `make` are required.
 
@@ -66,7 +79,7 @@ class Plugin(Generic[S]):
       Append scripts; never change a released one.
     - `rights`: the privileges of the service's role on these tables. The reader's role may read them.
     - `attention`: its items that need an operator.
-    - `payment_page`: the URL of the provider's page about a payment, for people, from the provider's id and whether it is live.
+    - `dashboard`: the provider's own pages for people.
     """
 
     settings: type[S]
@@ -75,7 +88,7 @@ class Plugin(Generic[S]):
     migrations: tuple[str, ...] = ()
     rights: Mapping[str, str] = field(default_factory=dict)
     attention: AttentionSource | None = None
-    payment_page: Callable[[S, str, bool], str] | None = None
+    dashboard: Dashboard[S] | None = None
 
 
 @cache
@@ -97,12 +110,38 @@ def attention_sources() -> dict[str, AttentionSource]:
     return {plugin.attention.what: plugin.attention for plugin in installed().values() if plugin.attention is not None}
 
 
-def payment_page(name: str, provider_payment_id: str, config: Config, *, livemode: bool) -> str | None:
-    """Return the URL of a provider's page about a payment. None: the provider has none, or is not installed."""
+@dataclass(frozen=True, slots=True)
+class DashboardPage:
+    """A page of a provider's dashboard: whose it is, and its URL."""
+
+    name: str
+    url: str
+
+
+def payment_page(name: str, provider_payment_id: str | None, config: Config, *, livemode: bool) -> DashboardPage | None:
+    """Return the provider's page about a payment. None: there is none, or the provider is not installed."""
+    return _dashboard_page(name, lambda one: one.payment, provider_payment_id, config, livemode=livemode)
+
+
+def dispute_page(name: str, provider_dispute_id: str, config: Config, *, livemode: bool) -> DashboardPage | None:
+    """Return the provider's page on which people submit evidence. None: there is none, or the provider is not installed."""
+    return _dashboard_page(name, lambda one: one.dispute, provider_dispute_id, config, livemode=livemode)
+
+
+def _dashboard_page(
+    name: str,
+    chosen: Callable[[Dashboard[Any]], Callable[[Any, str, bool], str] | None],
+    provider_id: str | None,
+    config: Config,
+    *,
+    livemode: bool,
+) -> DashboardPage | None:
     plugin = installed().get(name)
-    if plugin is None or plugin.payment_page is None:
+    if plugin is None or plugin.dashboard is None or not provider_id:
         return None
-    return plugin.payment_page(_read_settings(plugin, config), provider_payment_id, livemode)
+    address_of = chosen(plugin.dashboard)
+    url = address_of(_read_settings(plugin, config), provider_id, livemode) if address_of else ""
+    return DashboardPage(plugin.dashboard.name, url) if url else None
 
 
 def open_providers(config: Config, context: ProviderContext) -> Providers:

@@ -176,6 +176,10 @@ AUTHORIZATIONS_EXPIRING = Gauge(
 REFUNDS_PENDING_LONG = Gauge("payments_refunds_pending_long", "Refunds that have been pending for more than ten days.")
 # Does somebody try many cards on one payment?
 DECLINED_OFTEN = Gauge("payments_declined_often", "Payments of the last day with ten or more declines.")
+# Is the audit sealed into its chain?
+AUDIT_UNSEALED_SECONDS = Gauge(
+    "payments_audit_unsealed_seconds", "Age of the oldest entry of the audit that is not sealed yet."
+)
 # Which refunds wait until our balance at the provider is topped up?
 REFUNDS_WITHOUT_BALANCE = Gauge(
     "payments_refunds_waiting_for_balance", "Refunds that are retried because our balance at the provider is too low."

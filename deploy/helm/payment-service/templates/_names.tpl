@@ -19,7 +19,11 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 
 {{/* The Deployments as JSON, by role. `all` is a Deployment that runs every role. */}}
 {{- define "payment-service.roles" -}}
-{{- toJson (default (dict "all" (dict "replicas" .Values.replicas)) .Values.roles) -}}
+{{- $roles := default (dict "all" (dict "replicas" .Values.replicas)) .Values.roles -}}
+{{- if .Values.pages.enabled -}}
+{{- $roles = merge (dict "pages" (pick .Values.pages "replicas" "resources")) $roles -}}
+{{- end -}}
+{{- toJson $roles -}}
 {{- end -}}
 
 {{/* The name of one Deployment. Takes a dict of root and role. */}}
@@ -40,9 +44,13 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- if has "stripe" (splitList "," (default "stripe" .Values.settings.PROVIDERS | nospace)) }}yes{{ end -}}
 {{- end -}}
 
-{{/* The Secrets with DB_DSN: for the service, and for the owner of the tables. */}}
+{{/* The Secrets with DB_DSN: for the service, for the pages, and for the owner of the tables. */}}
 {{- define "payment-service.databaseSecret" -}}
 {{- default (printf "%s-database" (include "payment-service.name" .)) .Values.database.existingSecret -}}
+{{- end -}}
+
+{{- define "payment-service.operatorSecret" -}}
+{{- default (printf "%s-operator" (include "payment-service.name" .)) .Values.database.operator.existingSecret -}}
 {{- end -}}
 
 {{- define "payment-service.ownerSecret" -}}

@@ -51,7 +51,11 @@
 {{- end -}}
 
 {{- define "payment-service.image" -}}
-image: {{ printf "%s:%s" .Values.image.repository (default .Chart.AppVersion .Values.image.tag) | quote }}
+{{- $name := printf "%s:%s" .Values.image.repository (default .Chart.AppVersion .Values.image.tag) -}}
+{{- with .Values.image.digest -}}
+{{- $name = printf "%s@%s" $name . -}}
+{{- end -}}
+image: {{ $name | quote }}
 imagePullPolicy: {{ .Values.image.pullPolicy }}
 {{- end -}}
 

@@ -56,7 +56,7 @@ class NotFoundError(ApiError):
 
 
 class ConflictError(ApiError):
-    """The payment does not allow this in its state (409). `code` is `not_allowed`, `not_yet` or `in_progress`."""
+    """The payment does not allow this in its state (409). `code` is `not_allowed`, `needs_approval`, `not_yet` or `in_progress`."""
 
 
 class TooManyRequestsError(ApiError):

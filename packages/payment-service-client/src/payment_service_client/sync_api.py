@@ -97,7 +97,7 @@ class SyncApi:
         metadata: Mapping[str, str] | None = None,
         idempotency_key: str | None = None,
     ) -> Refund:
-        """Refund a payment, fully or partly. The service reserves the amount at once and calls the provider after this response. The refund stays `pending` until the provider reports its outcome, which reads and published records show. The key needs the scope `refund` or `admin`."""
+        """Refund a payment, fully or partly. The service reserves the amount at once and calls the provider after this response. The refund stays `pending` until the provider reports its outcome, which reads and published records show. Above the largest refund of the API key, a second person decides within 24 hours. Until then the answer is the problem `needs_approval`. The same request with the same key then gets the refund, or `not_allowed` with the reason. The key needs the scope `refund` or `admin`."""
         return cast(
             "Refund",
             self._send(

@@ -107,8 +107,7 @@ CREATE TABLE operations (
 -- With the kind, so that a claim never steps over the calls of a blocked kind.
 CREATE INDEX operations_due ON operations (provider, kind, due_at) WHERE state = 'due';
 CREATE INDEX operations_claimed ON operations (worker) WHERE state = 'claimed';
-CREATE INDEX operations_unfinished ON operations (payment_id, position) WHERE state IN ('due', 'claimed', 'parked');
-CREATE INDEX operations_of_payment ON operations (payment_id);
+CREATE INDEX operations_of_payment ON operations (payment_id, position);
 CREATE INDEX operations_finished_reads ON operations (finished_at) WHERE kind = 'retrieve';
 CREATE INDEX operations_parked ON operations (outcome) WHERE state = 'parked';
 

@@ -28,7 +28,7 @@ from payment_service.flows.calls.outcomes import (
     conclude_read,
     conclude_without_intent,
 )
-from payment_service.flows.calls.record_results import record_results
+from payment_service.flows.calls.record_results import RECORD_ENOUGH, RECORD_GROUP_MAX, record_results, recording_loop
 from payment_service.flows.calls.search_start import SearchStart
 from payment_service.flows.calls.sender import Sender, log_result
 from payment_service.flows.state.reservation import Reservation
@@ -54,12 +54,9 @@ SEND_WITHIN_S: Final = 5.0
 CLAIM_INTERVAL_MAX_S: Final = 2.0
 # The pause of a claim that found only operations that another process is claiming.
 CLAIM_PAUSE_S: Final = 0.02
-# The pause of a claim that has used up the tokens: one claim for several calls. A quarter of the burst, so that none is lost.
-TOKENS_PAUSE_S: Final = budget.BURST_S / 4
-# A transaction of about 20 ms, well under the lock timeout of other transactions.
-RECORD_GROUP_MAX: Final = 256
-# Every result wakes the loop. A lock on a payment lasts milliseconds.
-RECORD_INTERVAL_MAX_S: Final = 5.0
+# The pause of a claim that has used up the tokens: one claim for several calls. Half of the burst, so that none is lost.
+TOKENS_PAUSE_S: Final = budget.BURST_S / 2
+# A lock on a payment lasts milliseconds.
 DEFERRED_PAUSE_S: Final = 0.05
 # Results that may wait per call slot, so that a slow database does not stop the calls at once.
 UNRECORDED_PER_SLOT: Final = 4
@@ -98,7 +95,9 @@ class Dispatcher:
         self._search = SearchStart(boot_s)
         self._slots_were_short = False
         self._claiming = Loop("dispatch.claim", self._claim_round, interval_max_s=CLAIM_INTERVAL_MAX_S)
-        self._recording = Loop("dispatch.record_results", self.record_once, interval_max_s=RECORD_INTERVAL_MAX_S)
+        self._recording = recording_loop(
+            self.record_once, lambda: len(self._unrecorded) >= min(RECORD_ENOUGH, config.provider_concurrency)
+        )
         self._heartbeating = Loop(
             "dispatch.heartbeat",
             self._heartbeat_once,

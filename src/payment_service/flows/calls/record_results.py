@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import structlog
 
@@ -17,17 +17,26 @@ from payment_service.db import operations, payments
 from payment_service.db.pool import TRANSIENT_ERRORS
 from payment_service.domain.payment import Parked
 from payment_service.flows.state.batches import isolate_errors
+from payment_service.loop import Loop
 from payment_service.provider.port import Kind
 from payment_service.telemetry import steps
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Awaitable, Callable, Sequence
 
     from payment_service.flows.calls.outcomes import CallResult
     from payment_service.flows.state.context import Context
     from payment_service.flows.state.fold import Fold
 
 log = structlog.get_logger(__name__)
+
+# A transaction of about 20 ms, well under the lock timeout of other transactions.
+RECORD_GROUP_MAX: Final = 256
+# Every result wakes the loop.
+RECORD_INTERVAL_MAX_S: Final = 5.0
+# Results that keep coming share a commit. A result after a pause waits for nobody, and this many wait no longer.
+RECORD_APART_S: Final = 0.1
+RECORD_ENOUGH: Final = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +49,17 @@ class Recorded:
     recorded: tuple[CallResult, ...]
     deferred: tuple[CallResult, ...]
     followed: bool = False
+
+
+def recording_loop(record_once: Callable[[], Awaitable[int]], enough: Callable[[], bool]) -> Loop:
+    """Return the loop that records results in groups."""
+    return Loop(
+        "dispatch.record_results",
+        record_once,
+        interval_max_s=RECORD_INTERVAL_MAX_S,
+        apart_s=RECORD_APART_S,
+        enough=enough,
+    )
 
 
 async def record_results(context: Context, results: Sequence[CallResult]) -> Recorded:

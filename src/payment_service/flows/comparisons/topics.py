@@ -17,8 +17,8 @@ from uuid import UUID
 from payment_service.contracts.records import DEAD_LETTERS
 from payment_service.db import consistency, published
 from payment_service.db.clock import database_time
-from payment_service.db.maintain import OUTBOX_KEPT
 from payment_service.db.published import Place, PublishedRow
+from payment_service.db.retention import OUTBOX_KEPT
 from payment_service.domain.differences import Difference, Sides
 from payment_service.flows.comparisons.steps import Step, iterate
 

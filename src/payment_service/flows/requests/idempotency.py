@@ -67,9 +67,7 @@ async def change_once(
     """
     client = change_request.actor.client
     async with pool.acquire() as connection, connection.transaction():
-        if not await idempotency_keys.lock(connection, client, change_request.key):
-            message = "A request with this Idempotency-Key is in progress: send it again in a second."
-            raise Refusal(RefusalReason.IN_PROGRESS, message, retry_after_s=1)
+        await lock_key(connection, change_request)
         if (stored := await idempotency_keys.find(connection, client, change_request.key)) is not None:
             require_same(stored.fingerprint, change_request)
             return ChangeResult(stored.result, replayed=True)
@@ -110,6 +108,13 @@ def _report(change_request: ChangeRequest, fold: Fold, began_s: float) -> None:
         order_id=payment.order_id,
         action=change_request.action,
     )
+
+
+async def lock_key(connection: Connection, change_request: ChangeRequest) -> None:
+    """Lock the idempotency key until the transaction ends. Raise Refusal if another request has locked it."""
+    if not await idempotency_keys.lock(connection, change_request.actor.client, change_request.key):
+        message = "A request with this Idempotency-Key is in progress: send it again in a second."
+        raise Refusal(RefusalReason.IN_PROGRESS, message, retry_after_s=1)
 
 
 def require_same(fingerprint: bytes, change_request: ChangeRequest) -> None:

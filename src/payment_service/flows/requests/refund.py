@@ -26,7 +26,7 @@ from payment_service.flows.requests.checks import (
     require_same_request,
 )
 from payment_service.flows.requests.idempotency import ChangeResult, change_payments_once, require_same
-from payment_service.flows.requests.refund_limits import require_within_limits
+from payment_service.flows.requests.refund_limits import NeedsApproval, require_within_limits
 from payment_service.flows.state.errors import Refusal, RefusalReason
 from payment_service.provider.port import Kind
 from payment_service_events.currency import currency
@@ -56,17 +56,6 @@ class RefundTerms:
     reason: str
     metadata: Mapping[str, str]
     limit_minor: int | None = None
-
-
-class NeedsApproval(Refusal):
-    """The refund exceeds the requester's limit. `amount` is what was asked for."""
-
-    def __init__(self, amount: Money, limit: Money) -> None:
-        message = (
-            f"This payment's refunds would exceed {limit}, which you may make alone: a second person must approve."
-        )
-        super().__init__(RefusalReason.NOT_ALLOWED, message)
-        self.amount = amount
 
 
 class Refunds:
@@ -135,7 +124,8 @@ def _require_within_limit(fold: Fold, payment_id: UUID, refund_id: UUID, terms: 
     payment = fold.payment(payment_id)
     if terms.limit_minor is not None and payment.refunded.minor + payment.reserved.minor > terms.limit_minor:
         limit = Money(terms.limit_minor, payment.amount.currency)
-        raise NeedsApproval(fold.refund(payment_id, refund_id).amount, limit)
+        message = f"This payment's refunds would exceed {limit}, which you may make alone"
+        raise NeedsApproval(message, fold.refund(payment_id, refund_id).amount)
 
 
 def reserve(

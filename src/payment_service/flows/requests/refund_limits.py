@@ -14,8 +14,17 @@ if TYPE_CHECKING:
     from payment_service.db.pool import Connection
 
 
+class NeedsApproval(Refusal):
+    """The refund exceeds what its requester may make alone. `amount` is what was asked for."""
+
+    def __init__(self, why: str, amount: Money) -> None:
+        super().__init__(RefusalReason.NEEDS_APPROVAL, f"{why}: a second person must approve.")
+        self.amount = amount
+
+
 async def require_within_limits(connection: Connection, actor: Actor, amount: Money) -> None:
-    """Count a refund of this amount against the actor's key, in the refund's transaction. Raise Refusal above a limit.
+    """Count a refund of this amount against the actor's key, in the refund's transaction. Raise Refusal above a limit,
+    and NeedsApproval above the largest refund, which a person may approve.
 
     Limits are read here and not from the cache, and the count is locked until the commit. So concurrent refunds at two replicas
     cannot both take what is left. A refund that fails later stays counted. A key that was revoked refunds nothing from then on,
@@ -41,8 +50,7 @@ def _require_allowed(limits: RefundLimits, amount: Money) -> None:
             raise Refusal(RefusalReason.FORBIDDEN, message)
     if limits.amounts_max and amount.minor > limits.amounts_max[code]:
         largest = Money(limits.amounts_max[code], amount.currency)
-        message = f"This API key refunds at most {largest} at a time: ask an operator to refund {amount}."
-        raise Refusal(RefusalReason.FORBIDDEN, message)
+        raise NeedsApproval(f"This API key refunds at most {largest} at a time", amount)
 
 
 def _require_left(limits: RefundLimits, count: RefundCount, amount: Money) -> None:

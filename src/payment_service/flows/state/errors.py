@@ -18,6 +18,7 @@ class RefusalReason(StrEnum):
 
     NOT_FOUND = "not_found"  # does not exist
     NOT_ALLOWED = "not_allowed"  # not in this state
+    NEEDS_APPROVAL = "needs_approval"  # a second person decides within 24 hours
     NOT_YET = "not_yet"  # retry soon
     BUSY = "busy"  # too many requests, or a dependency does not respond; retry soon
     FORBIDDEN = "forbidden"  # above a limit of the caller

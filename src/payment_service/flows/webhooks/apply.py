@@ -26,7 +26,7 @@ from payment_service.domain.refund import NotRefundable, ReadIntent, ReadRefunds
 from payment_service.flows.intake.quarantine import quarantine_event
 from payment_service.flows.state.batches import isolate_errors, process_batches
 from payment_service.flows.state.errors import Unavailable
-from payment_service.flows.webhooks.deliveries import Delivery, DeliveryQueue, complete, deliver
+from payment_service.flows.webhooks.deliveries import Delivery, DeliveryQueue, complete, deliver, storing_loop
 from payment_service.flows.webhooks.reports import report_applied, report_stored
 from payment_service.loop import Loop
 from payment_service.provider.port import Disposition, ProviderEvent
@@ -52,8 +52,6 @@ log = structlog.get_logger(__name__)
 READ: Final = "read"
 # While the database stores a group, the next one is read. A third would only wait for the other two.
 GROUPS_UNDER_WAY: Final = 2
-# Every delivery wakes the loops.
-STORE_INTERVAL_MAX_S: Final = 5.0
 REPLAY_GROUP_MAX: Final = 100
 # A lock on a payment lasts milliseconds.
 LOCKED_RETRY_S: Final = 0.25
@@ -83,10 +81,7 @@ class Webhooks:
         self._context = context
         self._suspect = suspect
         self._deliveries = DeliveryQueue()
-        self._storing = [
-            Loop("webhooks.store", self.store_once, interval_max_s=STORE_INTERVAL_MAX_S)
-            for _ in range(GROUPS_UNDER_WAY)
-        ]
+        self._storing = [storing_loop(self.store_once, lambda: len(self._deliveries)) for _ in range(GROUPS_UNDER_WAY)]
         self.replaying = Loop("webhooks.replay", self.replay_once, interval_max_s=0.5)
 
     def start(self) -> None:

@@ -7,16 +7,22 @@ from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from payment_service.loop import Loop
 from payment_service.telemetry import traces
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Awaitable, Callable, Sequence
     from uuid import UUID
 
     from payment_service.provider.port import ProviderEvent
 
 # A transaction of about 30 ms, well under the lock timeout of other transactions.
 GROUP_MAX: Final = 256
+# Every delivery wakes the loops.
+STORE_INTERVAL_MAX_S: Final = 5.0
+# Deliveries that keep coming share a commit. The first after a pause waits for nobody, and this many wait no longer.
+STORE_APART_S: Final = 0.01
+STORE_ENOUGH: Final = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +34,17 @@ class Delivery:
     done: asyncio.Future[None]
     arrived_s: float
     traceparent: str | None = None
+
+
+def storing_loop(store_once: Callable[[], Awaitable[int]], waiting: Callable[[], int]) -> Loop:
+    """Return a loop that stores deliveries in groups."""
+    return Loop(
+        "webhooks.store",
+        store_once,
+        interval_max_s=STORE_INTERVAL_MAX_S,
+        apart_s=STORE_APART_S,
+        enough=lambda: waiting() >= STORE_ENOUGH,
+    )
 
 
 def deliver(event: ProviderEvent, verified_by: str) -> Delivery:

@@ -27,8 +27,8 @@ log = structlog.get_logger(__name__)
 
 # Intents in memory, about 1 kB each with their events. More are asked about after a later retry of their events.
 SUSPECTS_MAX: Final = 1_000
-# A token of the shared budget is there within this time, unless other calls wait.
-INTERVAL_MAX_S: Final = 0.5
+# A suspect wakes the loop. A token of the shared budget is there within this time, unless other calls wait.
+INTERVAL_MAX_S: Final = 2.0
 
 
 class ForeignEvents:

@@ -1,4 +1,4 @@
-// Keys for people who live in these pages: / search, j and k move through the rows, Enter opens, ? lists the keys.
+// Keyboard shortcuts: / searches, j and k move through the rows, Enter opens, ? lists the keys.
 "use strict";
 
 const rows = () => [...document.querySelectorAll("tbody tr")].filter((row) => row.querySelector("a[href]"));

@@ -11,7 +11,7 @@ import json
 from dataclasses import replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import quote, unquote, urlencode, urlsplit
+from urllib.parse import unquote, urlencode, urlsplit
 from uuid import UUID
 
 import aiohttp
@@ -24,6 +24,7 @@ from payment_service.provider.stripe.amounts import to_stripe
 from payment_service.provider.stripe.api_versions import API_VERSION
 from payment_service.provider.stripe.checkout import read_checkout
 from payment_service.provider.stripe.claim import claim
+from payment_service.provider.stripe.dashboard import DASHBOARD
 from payment_service.provider.stripe.deliveries import StripeDeliveries
 from payment_service.provider.stripe.disputes import list_disputes
 from payment_service.provider.stripe.http_client import open_client
@@ -63,7 +64,6 @@ if TYPE_CHECKING:
 
 # A PaymentIntent with its charge has about 8 kB, a page of a hundred 800 kB.
 ANSWER_LIMIT_BYTES: Final = 2_097_152
-API_BASE: Final = "https://api.stripe.com"
 # A thousand refunds of one intent, more than any shop makes.
 REFUND_PAGES_MAX: Final = 10
 
@@ -328,15 +328,7 @@ def _make(config: Config, context: ProviderContext) -> Stripe:
     return Stripe(config, now_s=context.now_s, installation=context.installation)
 
 
-def _payment_page(config: Config, intent_id: str, livemode: bool) -> str:  # noqa: FBT001 - the form of Plugin.payment_page
-    """Return the page of an intent in Stripe's Dashboard, or in the sandbox if it is used."""
-    base = config.stripe_api_base.rstrip("/")
-    if base != API_BASE:
-        return f"{base}/payments/{quote(intent_id, safe='')}"
-    return f"https://dashboard.stripe.com/{'' if livemode else 'test/'}payments/{quote(intent_id, safe='')}"
-
-
-PLUGIN: Final = Plugin(settings=Config, make=_make, pay=StripePay, payment_page=_payment_page)
+PLUGIN: Final = Plugin(settings=Config, make=_make, pay=StripePay, dashboard=DASHBOARD)
 
 
 async def _refuse_if_late(
