@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from datetime import UTC, datetime, timedelta
 
 import psycopg
 import pytest
+from confluent_kafka import Consumer
 
 from payment_service import exit_codes
 from tests.support.command import assert_fails, run
-from tests.support.kafka import Topics, admin
+from tests.support.eventually import eventually
+from tests.support.kafka import ORDERS, Topics, admin
 
 NOW = datetime.now(UTC)
 BACKUP = (NOW - timedelta(minutes=10)).isoformat()
@@ -52,6 +55,27 @@ def test_a_missing_topic_is_refused(env: dict[str, str], database_dsn: str, topi
     client.delete_topics(["payments.refunded"])["payments.refunded"].result(timeout=30)
     refused = run("recover", "--to", BACKUP, env=env)
     assert_fails(refused, exit_codes.NOT_NOW, "The broker does not have payments.refunded")
+    assert_unchanged(database_dsn)
+
+
+@pytest.mark.kafka
+@pytest.mark.skipif(os.environ.get("TEST_KAFKA") != "apache", reason="the embedded broker lists no members of a group")
+def test_a_consumer_group_with_a_member_is_refused(env: dict[str, str], database_dsn: str, topics: Topics) -> None:
+    """A replica on another database, such as the lost one, still reads the orders: it would commit over what is set back."""
+    session = {"session.timeout.ms": 6000, "heartbeat.interval.ms": 500}
+    member = Consumer({"bootstrap.servers": topics.bootstrap_servers, "group.id": env["KAFKA_GROUP_ID"], **session})
+    member.subscribe([ORDERS])
+
+    def joined() -> bool:
+        member.poll(0.1)
+        return bool(member.assignment())
+
+    try:
+        eventually(joined, timeout_s=40)
+        refused = run("recover", "--to", BACKUP, env=env)
+    finally:
+        member.close()
+    assert_fails(refused, exit_codes.NOT_NOW, f"The consumer group {env['KAFKA_GROUP_ID']} has 1 members")
     assert_unchanged(database_dsn)
 
 
