@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Self
+from typing import Any, Self
 
 import psycopg
 from psycopg import sql
+
+from payment_service.db.recovery import PublishedRecord
 
 _TABLES = """
 SELECT c.relname FROM pg_class c WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p') AND NOT c.relispartition
@@ -60,3 +63,21 @@ def _copy_out(connection: psycopg.Connection, name: str) -> bytes:
 def _columns(connection: psycopg.Connection, name: str) -> sql.Composed:
     found = connection.execute(_COLUMNS, (name,)).fetchall()
     return sql.SQL(", ").join(sql.Identifier(row[0]) for row in found)
+
+
+def published_record(row: Any, offset: int) -> PublishedRecord:
+    """Return a row of the outbox as its topic has it."""
+    headers = dict(json.loads(row["headers"]))
+    return PublishedRecord(
+        ce_id=row["id"],
+        payment_id=row["aggregateid"],
+        attempt=int(headers["ce_attempt"]),
+        sequence=row["sequence"],
+        topic=row["type"],
+        partition=0,
+        offset=offset,
+        key=row["key"],
+        value=row["payload"],
+        headers=[(name, text.encode("latin-1")) for name, text in headers.items()],
+        recorded_at=row["created_at"],
+    )

@@ -42,8 +42,6 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 POLL_S: Final = 0.1  # maximum delay before a consumer notices a stop
-IDLE_POLL_S: Final = 0.5  # the same, without records for IDLE_AFTER_S
-IDLE_AFTER_S: Final = 30.0
 # Orders that keep coming share a commit. An order after a pause does not wait, nor does a full batch.
 BATCHES_APART_S: Final = 0.1
 STALL_S: Final = 30.0  # no progress for this long while records wait means that the consumer hangs
@@ -162,8 +160,7 @@ class OrderConsumer:
 
     def _poll(self, consumer: Consumer) -> list[InboundRecord]:
         # Wait for one record, then take those already fetched. While orders keep coming, wait until the batches are apart.
-        idle = time.monotonic() - self._batch_at > IDLE_AFTER_S
-        messages = consumer.consume(num_messages=1, timeout=IDLE_POLL_S if idle else POLL_S)
+        messages = consumer.consume(num_messages=1, timeout=POLL_S)
         if messages:
             rest_s = max(0.0, self._batch_at + BATCHES_APART_S - time.monotonic())
             messages += consumer.consume(num_messages=BATCH_RECORDS - 1, timeout=rest_s)
