@@ -19,7 +19,7 @@ from payment_service.contracts.records import ORDERS_CANCELLED, ORDERS_CREATED
 from payment_service.db import cursor_key, provider_health
 from payment_service.db.clock_skew import ClockSkew
 from payment_service.db.pool import TRANSIENT_ERRORS
-from payment_service.db.schema import schema_problem
+from payment_service.db.schema_check import schema_problem
 from payment_service.db.waiting_calls import WaitingCalls
 from payment_service.db.writable import WriteCheck
 from payment_service.flows.calls.dispatch import Dispatcher
@@ -45,7 +45,7 @@ from payment_service.http.server import HttpServer
 from payment_service.kafka.broker_status import BrokerStatus
 from payment_service.kafka.consumer import OrderConsumer
 from payment_service.kafka.producer import Producer
-from payment_service.kafka.published import open_published_records
+from payment_service.kafka.published_records import open_published_records
 from payment_service.kafka.reader_marks import ReaderMarks
 from payment_service.kafka.relay import Relay
 from payment_service.provider.account_claims import AccountClaims
@@ -327,7 +327,7 @@ class Service:
         if "pages" not in self._roles or self._config.admin_port is None:
             return None
         # Imported if they are on: the templates take a few megabytes.
-        from payment_service.doctor import examine  # noqa: PLC0415
+        from payment_service.doctor.checks import examine  # noqa: PLC0415
         from payment_service.pages.app import build_pages  # noqa: PLC0415
         from payment_service.pages.site import Parts  # noqa: PLC0415
 

@@ -19,7 +19,7 @@ from payment_service import exit_codes
 from payment_service.db import installation as installations
 from payment_service.db import recovery
 from payment_service.db.pool import TRANSIENT_ERRORS, open_pool, open_read_pool
-from payment_service.db.schema import schema_problem
+from payment_service.db.schema_check import schema_problem
 from payment_service.db.server import UnusableDatabase
 from payment_service.http.server import AddressInUse
 from payment_service.kafka.topics import missing_topics

@@ -17,7 +17,7 @@ import typer
 from starlette.routing import Route
 
 from payment_service import cli
-from payment_service.doctor import TYPES_NEEDED
+from payment_service.doctor.checks import TYPES_NEEDED
 from payment_service.domain.ids import payment_id
 from payment_service.domain.order import Reason
 from payment_service.domain.payment import Status
@@ -215,7 +215,7 @@ def test_every_part_of_the_service_is_on_the_code_map() -> None:
     rows = re.findall(r"^\| (`[^|]+) \|", page("ARCHITECTURE.md").partition("## Code map")[2], re.MULTILINE)
     named = {name for row in rows for name in re.findall(r"`([^`]+)`", row)}
     parts = {f"{path.name}/" if path.is_dir() else path.name for path in SERVICE.iterdir() if path.name[0] not in "._"}
-    plain = {"py.typed", "doctor.sql"}
+    plain = {"py.typed"}
     assert sorted(parts - named - plain) == []
 
 

@@ -33,7 +33,7 @@ from payment_service.db.rights import (
     reader_rights,
     service_rights,
 )
-from payment_service.db.schema import SCHEMA_REVISION_NEEDED
+from payment_service.db.schema_check import SCHEMA_REVISION_NEEDED
 from tests.support.command import assert_fails, done, run
 
 PACKAGE: Final = Path(payment_service.__file__).parent

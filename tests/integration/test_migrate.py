@@ -18,7 +18,7 @@ from psycopg.conninfo import conninfo_to_dict
 from payment_service.db import lock_retries, pool
 from payment_service.db import migrate as migration
 from payment_service.db.migrate import MigrationError, migrate, migration_sql
-from payment_service.db.schema import SCHEMA_REVISION_NEEDED, judge, schema_problem, schema_state
+from payment_service.db.schema_check import SCHEMA_REVISION_NEEDED, judge, schema_problem, schema_state
 from payment_service_events.currency import CURRENCIES
 from tests.support.databases import DatabaseServer
 from tests.support.eventually import eventually

@@ -27,8 +27,8 @@ from payment_service.flows.reconciliation.engine import Reconciliation
 from payment_service.flows.reconciliation.journal import Interrupted, Pace
 from payment_service.flows.reconciliation.own_data import RowComparison, TopicComparison
 from payment_service.flows.reconciliation.schedule import ScheduledReconciliation
-from payment_service.kafka import published
-from payment_service.kafka.published import open_published_records
+from payment_service.kafka import published_records
+from payment_service.kafka.published_records import open_published_records
 from tests.support.flows import Flows, name_of
 from tests.support.harness import Harness
 from tests.support.kafka import Topics
@@ -218,7 +218,7 @@ async def test_topics_are_compared_and_open_differences_resolved(
 async def test_a_run_over_topics_resumes_at_its_last_step(
     config: Config, harness: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(published, "BATCH_RECORDS", 1)
+    monkeypatch.setattr(published_records, "BATCH_RECORDS", 1)
     monkeypatch.setattr(topic_steps, "SLICE_RECORDS", 2)
     stopping, taken = asyncio.Event(), list[str]()
 

@@ -12,7 +12,7 @@ import asyncpg
 import pytest
 
 from payment_service.flows.requests.refund import Refunds
-from payment_service.http.lists import PAGE_MAX
+from payment_service.http.paging import PAGE_MAX
 from tests.support.flows import open_flows
 from tests.support.pages import ServedPages, Visitor, serve_pages
 

@@ -8,8 +8,8 @@ from http import HTTPStatus
 
 import pytest
 
-from payment_service.doctor import examine
-from payment_service.findings import Finding, Verdict
+from payment_service.contracts.findings import Finding, Verdict
+from payment_service.doctor.checks import examine
 from payment_service.pages import checks
 from payment_service.pages.checks import Checks
 from tests.support.eventually import eventually_async

@@ -16,11 +16,11 @@ import pytest
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from payment_service.config.config import Config
+from payment_service.db.placements import Place, PublishedRow
 from payment_service.db.pool import Pool
-from payment_service.db.published import Place, PublishedRow
 from payment_service.flows.comparisons.topics import TopicRecord, TopicsUnavailable, compare_placed, compare_topics
-from payment_service.kafka import published
-from payment_service.kafka.published import GAP_RECORDS, PublishedRecords, _runs
+from payment_service.kafka import published_records
+from payment_service.kafka.published_records import GAP_RECORDS, PublishedRecords, _runs
 from payment_service_events import TOPICS
 from tests.support.kafka import Topics
 from tests.support.outbox import INITIATED, SUCCEEDED, drained, records, relaying, write
@@ -96,8 +96,8 @@ async def test_a_broker_that_becomes_silent_before_the_end_gives_no_differences(
     config: Config, pool: Pool, payments: list[uuid.UUID], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The records that did not arrive would count as missing, and a recovery would use their numbers again."""
-    monkeypatch.setattr(published, "IDLE_S", 0.0)
-    monkeypatch.setattr(published, "SILENCE_S", 0.5)
+    monkeypatch.setattr(published_records, "IDLE_S", 0.0)
+    monkeypatch.setattr(published_records, "SILENCE_S", 0.5)
     async with PublishedRecords(config, TOPICS) as reader:
         offsets = await reader.starts(datetime.fromtimestamp(0, UTC))
         silent = patch.object(reader, "_consumer", Silent(reader._consumer))

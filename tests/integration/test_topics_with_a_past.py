@@ -12,8 +12,8 @@ from confluent_kafka.admin import AlterConfigOpType, ConfigEntry, ConfigResource
 from prometheus_client import REGISTRY
 
 from payment_service.config.config import Config
-from payment_service.doctor_broker import check_broker
-from payment_service.findings import Finding, Verdict
+from payment_service.contracts.findings import Finding, Verdict
+from payment_service.doctor.broker import check_broker
 from tests.support.consumer import BatchReceiver, Start, lag_of, order
 from tests.support.eventually import eventually_async
 from tests.support.kafka import ORDERS, QUIET, Topics, admin, create_topics, group_id

@@ -17,8 +17,8 @@ import psycopg
 from psycopg import sql
 from psycopg.rows import dict_row
 
+from payment_service.db.placements import Place
 from payment_service.db.pool import open_pool
-from payment_service.db.published import Place
 from payment_service.domain.differences import Difference
 from payment_service.flows.comparisons.rows import compare_rows
 from payment_service.flows.comparisons.topics import Offsets, TopicRecord, compare_topics

@@ -12,8 +12,8 @@ from http.client import HTTPConnection
 from urllib.parse import urlencode
 from uuid import UUID
 
+from payment_service.contracts.findings import Finding, Verdict
 from payment_service.db import cursor_key, page_logins
-from payment_service.findings import Finding, Verdict
 from payment_service.flows.intake.order_cancellations import OrderCancellationIntake
 from payment_service.flows.intake.orders import OrderIntake
 from payment_service.flows.operators.replay_quarantine import Replays

@@ -31,7 +31,7 @@ from payment_service_demo.embedded.process import ChildProcess, die_with_parent
 
 ROOT: Final = Path(__file__).parents[2]
 _MAINS: Final = {"payment-service": "payment_service.cli", "stripe-sandbox": "stripe_sandbox.cli"}
-_ALSO: Final = ("payment_service.serving", "payment_service.doctor", "payment_service.db.migrate")
+_ALSO: Final = ("payment_service.serving", "payment_service.doctor.checks", "payment_service.db.migrate")
 _PACKAGES: Final = ("payment_service.commands", "payment_service.bank_transfer")
 _REQUEST_BYTES_MAX: Final = 128 * 1024
 _NUMBER: Final = struct.Struct("i")

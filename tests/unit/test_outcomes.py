@@ -12,13 +12,12 @@ from payment_service.db.operations import LOOK_FIRST, Claimed
 from payment_service.domain.payment import IntentFact, Status
 from payment_service.domain.refund import RefundFact, RefundListFact, RefundStatus
 from payment_service.flows.calls.outcomes import (
-    BACKOFF_MAX_S,
     NOTHING_YET,
-    backoff_s,
     conclude,
     conclude_lookup,
     conclude_read,
 )
+from payment_service.flows.calls.retry_delays import BACKOFF_MAX_S, backoff_s
 from payment_service.provider.port import Done, Kind, Request
 from payment_service_events.currency import currency
 from payment_service_events.money import Money

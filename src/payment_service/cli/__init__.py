@@ -231,7 +231,7 @@ def sandbox(context: typer.Context) -> None:
 @app.command()
 def doctor() -> None:
     """Check every dependency of the service, one line each, with the fix."""
-    from payment_service.doctor import run_checks
+    from payment_service.doctor.checks import run_checks
 
     raise typer.Exit(run_checks(Config.from_environment()))
 

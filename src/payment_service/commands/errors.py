@@ -12,7 +12,7 @@ from payment_service.db.installation import AnotherDeployment
 from payment_service.db.maintain import MaintainError
 from payment_service.db.migrate import MigrationError
 from payment_service.db.rights import RightsError
-from payment_service.db.schema import NO_SCHEMA, SchemaError
+from payment_service.db.schema_check import NO_SCHEMA, SchemaError
 from payment_service.db.server import UnusableDatabase
 from payment_service.flows.operators.recover import Incomplete
 from payment_service.flows.state.errors import Refusal, RefusalReason

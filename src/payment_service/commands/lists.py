@@ -15,8 +15,15 @@ from payment_service.config.validation_messages import validation_message
 from payment_service.contracts.api import AuditEntry, Dispute, Payment, Refund
 from payment_service.contracts.csv_rows import csv_header, csv_lines
 from payment_service.db import search as searches
-from payment_service.http.list_pages import AuditQuery, DisputesQuery, ListPages, ListQuery, PaymentsQuery, RefundsQuery
-from payment_service.http.lists import PAGE_MAX
+from payment_service.http.list_queries import (
+    AuditQuery,
+    DisputesQuery,
+    ListPages,
+    ListQuery,
+    PaymentsQuery,
+    RefundsQuery,
+)
+from payment_service.http.paging import PAGE_MAX
 from payment_service.http.problems import Problem
 
 if TYPE_CHECKING:

@@ -19,7 +19,7 @@ from payment_service.domain.differences import describe
 from payment_service.flows.reconciliation.engine import AlreadyRunning, Reconciliation, comparisons_of
 from payment_service.flows.reconciliation.provider_reads import ProviderUnavailable
 from payment_service.flows.state.errors import Refusal, RefusalReason, Unavailable
-from payment_service.kafka.published import open_published_records
+from payment_service.kafka.published_records import open_published_records
 from payment_service.provider.stripe.webhooks import PROVIDER as STRIPE
 
 if TYPE_CHECKING:

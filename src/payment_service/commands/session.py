@@ -20,7 +20,7 @@ from payment_service.config.config import Config, ConfigError, DatabaseSettings
 from payment_service.db import installation as installations
 from payment_service.db.clock_skew import ClockSkew
 from payment_service.db.pool import open_pool
-from payment_service.db.schema import SchemaError, schema_problem
+from payment_service.db.schema_check import SchemaError, schema_problem
 from payment_service.domain.guard import clean
 from payment_service.flows.requests.idempotency import ChangeRequest
 from payment_service.flows.state.context import Context

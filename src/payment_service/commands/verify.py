@@ -14,7 +14,7 @@ from payment_service.contracts.operators import FoundDifference, Verification
 from payment_service.domain.consistency import RECORD_ACTIONS, ROW_ACTIONS
 from payment_service.flows.comparisons.rows import compare_rows
 from payment_service.flows.comparisons.topics import compare_topics
-from payment_service.kafka.published import PublishedRecords
+from payment_service.kafka.published_records import PublishedRecords
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -4,7 +4,7 @@ Each table has a module and a `.sql` file of named queries (`queries.py`). The s
 design. Functions take a connection or the pool and return values of the domain; they open no transaction. The flows do.
 
 - `pool.py`: the connection pool, and the limits of every session. `keyset.py`: cursors of lists.
-- `migrate.py`, `migrations/`, `schema.py`, `rights.py`: the schema, its revisions, the privileges of each role. docs/schema.sql
+- `migrate.py`, `migrations/`, `schema_check.py`, `rights.py`: the schema, its revisions, the privileges of each role. docs/schema.sql
   shows the schema with every comment.
 - `maintain.py`: partitions and retention. `lock_retries.py`: table locks that do not block the running service.
 

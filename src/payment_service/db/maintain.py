@@ -22,7 +22,7 @@ from payment_service.db.lock_retries import with_lock_retries
 from payment_service.db.owner import connect_owner
 from payment_service.db.queries import load
 from payment_service.db.retention import OUTBOX_KEPT
-from payment_service.db.schema import NO_SCHEMA, SchemaError
+from payment_service.db.schema_check import NO_SCHEMA, SchemaError
 
 WEEK: Final = timedelta(weeks=1)
 # Maintenance may fail for two weeks before an insert lacks its partition. The default partition then takes the row.

@@ -21,13 +21,13 @@ from payment_service.flows.requests.capture import Captures
 from payment_service.flows.requests.checkout import Checkouts
 from payment_service.flows.requests.open_payment import Payments
 from payment_service.http import docs, problems
-from payment_service.http.all_lists import all_lists_router
 from payment_service.http.auth import Authenticator, authenticator_for
 from payment_service.http.captures import captures_router
 from payment_service.http.checkout import checkout_router
 from payment_service.http.health import CheckReadiness, health_routes
+from payment_service.http.list_routes import list_router
 from payment_service.http.middleware import RequestMiddleware
-from payment_service.http.payment_lists import payment_lists_router
+from payment_service.http.payment_list_routes import payment_list_router
 from payment_service.http.payments import payments_router
 from payment_service.http.reconciliations import reconciliations_router
 from payment_service.http.refunds import refunds_router
@@ -96,9 +96,9 @@ def build_app(
     )
     authenticator = authenticator or authenticator_for(context.pool)
     app.include_router(payments_router(reads, authenticator))
-    app.include_router(payment_lists_router(reads, authenticator))
+    app.include_router(payment_list_router(reads, authenticator))
     app.include_router(refunds_router(reads, authenticator, Approvals(context)))
-    app.include_router(all_lists_router(reads, authenticator))
+    app.include_router(list_router(reads, authenticator))
     app.include_router(reconciliations_router(reads, authenticator))
     app.include_router(captures_router(authenticator, Captures(context), Cancellations(context)))
     checkouts = Checkouts(context, rate_per_s=config.provider_rate_per_second)

@@ -13,8 +13,8 @@ from payment_service.db.api_keys import Scope
 from payment_service.db.pool import Pool
 from payment_service.http.auth import Authenticator, require
 from payment_service.http.csv_pages import page_or_csv, page_responses
-from payment_service.http.list_pages import ListPages, PaymentsQuery
-from payment_service.http.lists import PAGE_DEFAULT, Pages, payment_list_key
+from payment_service.http.list_queries import ListPages, PaymentsQuery
+from payment_service.http.paging import PAGE_DEFAULT, Pages, payment_list_key
 from payment_service.http.parameters import PaymentId, only_parameters
 from payment_service.http.problems import payment_not_found
 from payment_service.http.responses import COMMON_RESPONSES, NO_PAYMENT

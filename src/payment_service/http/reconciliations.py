@@ -11,7 +11,7 @@ from payment_service.db import reconciliations
 from payment_service.db.api_keys import Scope
 from payment_service.db.pool import Pool
 from payment_service.http.auth import Authenticator, require
-from payment_service.http.lists import PAGE_DEFAULT, Cursor, Limit, Pages
+from payment_service.http.paging import PAGE_DEFAULT, Cursor, Limit, Pages
 from payment_service.http.parameters import only_parameters
 from payment_service.http.responses import COMMON_RESPONSES, PAGE
 

@@ -18,7 +18,7 @@ from payment_service.contracts.records import ORDERS_CANCELLED, ORDERS_CREATED
 from payment_service.db.recovery import PublishedRecord
 from payment_service.flows.comparisons.topics import Offsets, TopicRecord, TopicsUnavailable
 from payment_service.flows.operators.recover import Incomplete
-from payment_service.kafka.published import LIBRARY_LOG_LEVEL, PublishedRecords
+from payment_service.kafka.published_records import LIBRARY_LOG_LEVEL, PublishedRecords
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable, Sequence

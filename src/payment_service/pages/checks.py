@@ -6,8 +6,8 @@ import asyncio
 import time
 from typing import TYPE_CHECKING, Final
 
+from payment_service.contracts.findings import Finding, Verdict
 from payment_service.db.pool import TRANSIENT_ERRORS
-from payment_service.findings import Finding, Verdict
 from payment_service.telemetry.errors import describe_error
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from payment_service.db.audit import AuditFilters
 from payment_service.db.clock import database_time
 from payment_service.flows.requests.idempotency import ChangeResult, change_once
 from payment_service.flows.state.errors import Refusal, RefusalReason
-from payment_service.http.list_pages import DisputesQuery
+from payment_service.http.list_queries import DisputesQuery
 from payment_service.pages.forms import NOTE_MAX, line
 from payment_service.pages.lists import as_csv, listing, query_of
 from payment_service.pages.permissions import Permission

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from payment_service.contracts.findings import Verdict
 from payment_service.db import overview, publishing
 from payment_service.db.gauges import partition_days_left
-from payment_service.findings import Verdict
 from payment_service.pages.badges import Badge
 from payment_service.telemetry.logs import mask
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from starlette.responses import Response
 
-    from payment_service.findings import Finding
+    from payment_service.contracts.findings import Finding
     from payment_service.pages.site import Visit
 
 _NAMES: Final = {

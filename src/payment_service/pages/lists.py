@@ -14,8 +14,8 @@ from starlette.responses import StreamingResponse
 from payment_service.config.validation_messages import validation_message
 from payment_service.contracts.csv_rows import csv_header, csv_lines
 from payment_service.flows.state.errors import Refusal, RefusalReason
-from payment_service.http.list_pages import ListQuery
-from payment_service.http.lists import PAGE_MAX
+from payment_service.http.list_queries import ListQuery
+from payment_service.http.paging import PAGE_MAX
 from payment_service.pages.site import HEADERS
 
 if TYPE_CHECKING:

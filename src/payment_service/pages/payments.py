@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 from payment_service.contracts.api import STATUSES, Payment
 from payment_service.db.search import search
 from payment_service.flows.state.errors import Refusal, RefusalReason
-from payment_service.http.list_pages import PaymentsQuery
+from payment_service.http.list_queries import PaymentsQuery
 from payment_service.pages.lists import as_csv, listing, query_of
 from payment_service_events.currency import CURRENCIES
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 from payment_service.contracts.api import AuditEntry, Refund
 from payment_service.db.clock import database_time
 from payment_service.flows.state.errors import Refusal, RefusalReason
-from payment_service.http.list_pages import AuditQuery, RefundsQuery
+from payment_service.http.list_queries import AuditQuery, RefundsQuery
 from payment_service.pages.lists import as_csv, listing, query_of
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from payment_service.db.audit import Actor
 from payment_service.flows.requests.idempotency import ChangeRequest
 from payment_service.flows.state.errors import Refusal, RefusalReason
-from payment_service.http.list_pages import ListPages
+from payment_service.http.list_queries import ListPages
 from payment_service.pages import badges, formatting
 from payment_service.pages.checks import Checks
 from payment_service.pages.forms import NOTE_MAX, line
@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from starlette.requests import Request
 
     from payment_service.config.config import Config
+    from payment_service.contracts.findings import Finding
     from payment_service.db.pool import Pool
-    from payment_service.findings import Finding
     from payment_service.flows.operators.replay_quarantine import Replays
     from payment_service.flows.state.context import Context
     from payment_service.http.health import CheckReadiness

@@ -9,6 +9,7 @@ from payment_service.db.operations import OperationUpdate
 from payment_service.domain.facts_without_intent import WithdrawnFact
 from payment_service.domain.payment import IntentFact, Status
 from payment_service.domain.refund import RefundListFact, RefundRefused
+from payment_service.flows.calls.retry_delays import BACKOFF_BASE_S, BALANCE_RETRIES_MAX, backoff_s, balance_delay_s
 from payment_service.provider.port import (
     BalanceTooLow,
     Blocked,
@@ -29,9 +30,6 @@ if TYPE_CHECKING:
     from payment_service.domain.facts import AnyFact
     from payment_service.provider.port import Outcome
 
-# Full jitter: a random part of 0.5 s, doubled with every try, at most 60 s.
-BACKOFF_BASE_S: Final = 0.5
-BACKOFF_MAX_S: Final = 60.0
 # An attempt may reach the wire for 5 s after its claim. The sixth second covers the clocks' resolution.
 SEND_WINDOW_S: Final = 6.0
 # Two empty reads this far apart must precede a second create.
@@ -39,10 +37,6 @@ EMPTY_READS_APART_S: Final = 60.0
 # Stripe keeps keys for at least 24 h (https://docs.stripe.com/api/idempotent_requests). One hour is left for clock
 # differences.
 KEY_VALID_S: Final = 23 * 3600.0
-# An operator or the next payments top a balance up: first after a minute, then every hour for a week.
-BALANCE_RETRY_BASE_S: Final = 30.0
-BALANCE_RETRY_MAX_S: Final = 3600.0
-BALANCE_RETRIES_MAX: Final = 7 * 24
 # Outcome: a lookup before the first attempt found nothing.
 NOTHING_YET: Final = "nothing_yet"
 # Outcome: the call was not made, because its intent was never created.
@@ -156,14 +150,13 @@ def _retry_with_balance(operation: Claimed, outcome: BalanceTooLow) -> CallResul
     """Retry under the next key, since the provider replays the refusal of this one. Give up after about a week."""
     if operation.epoch > BALANCE_RETRIES_MAX:
         return _release_reservation(_final(operation, "refused", "balance_too_low", outcome, None, code=outcome.code))
-    delay_s = min(BALANCE_RETRY_MAX_S, BALANCE_RETRY_BASE_S * 2.0 ** min(operation.epoch, 10))
     update = _update(
         operation,
         "due",
         "balance_too_low",
         code=outcome.code,
         request_id=outcome.request_id,
-        delay_s=delay_s,
+        delay_s=balance_delay_s(operation.epoch),
         next_epoch=True,
     )
     return CallResult(operation=operation, update=update)
@@ -234,11 +227,6 @@ def retry_when_unblocked(result: CallResult) -> CallResult:
     """Keep the operation due: a run of refusals is a fault of the service or the account, not of the payment."""
     update = replace(result.update, state="due", outcome="blocked", delay_s=BACKOFF_BASE_S)
     return replace(result, update=update, unexpected_refusal=False)
-
-
-def backoff_s(tries: int, jitter: float) -> float:
-    """Return the seconds to wait after the `tries`-th try: full jitter, doubling, capped."""
-    return min(BACKOFF_MAX_S, BACKOFF_BASE_S * 2.0 ** min(tries, 10)) * jitter
 
 
 def _release_reservation(result: CallResult) -> CallResult:

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
 from uuid import UUID
 
 from payment_service.contracts.records import DEAD_LETTERS
-from payment_service.db import consistency, published
+from payment_service.db import consistency, placements
 from payment_service.db.clock import database_time
-from payment_service.db.published import Place, PublishedRow
+from payment_service.db.placements import Place, PublishedRow
 from payment_service.db.retention import OUTBOX_KEPT
 from payment_service.domain.differences import Difference, Sides
 from payment_service.flows.comparisons.steps import Step, iterate
@@ -119,7 +119,7 @@ async def _compare_rows(pool: Pool, reader: TopicReader, place: str, since: date
     last = await consistency.records_after(pool, after, limit=SLICE_RECORDS)
     if last is None:
         return Step("")
-    rows = await published.placed_rows(pool, after, last, since=since)
+    rows = await placements.placed_rows(pool, after, last, since=since)
     found = await reader.read_at({place for row in rows for place in row.places})
     return Step(f"{_ROWS} {last}", len(rows), list(compare_placed(rows, found)))
 
@@ -131,7 +131,7 @@ async def compare_batch(
     records = [record for record in batch if record.place.topic not in _NOT_PAYMENTS]
     names = {name for record in records if (name := _payment_of(record)) is not None}
     rows: dict[tuple[UUID | None, str], PublishedRow] = {
-        (row.aggregate_id, str(row.id)): row for row in await published.rows_of(pool, names)
+        (row.aggregate_id, str(row.id)): row for row in await placements.rows_of(pool, names)
     }
     judged = (_judge(record, rows, f"{_DEPLOYMENTS}{deployment}", kept_since) for record in records)
     return [difference for difference in judged if difference is not None]

@@ -13,8 +13,8 @@ from payment_service.db.api_keys import Scope
 from payment_service.db.pool import Pool
 from payment_service.http.auth import Authenticator, require
 from payment_service.http.csv_pages import page_or_csv, page_responses
-from payment_service.http.list_pages import PRINTABLE, AuditQuery, DisputesQuery, ListPages, RefundsQuery
-from payment_service.http.lists import PAGE_DEFAULT, Limit
+from payment_service.http.list_queries import PRINTABLE, AuditQuery, DisputesQuery, ListPages, RefundsQuery
+from payment_service.http.paging import PAGE_DEFAULT, Limit
 from payment_service.http.parameters import only_parameters
 from payment_service.http.responses import COMMON_RESPONSES
 
@@ -30,7 +30,7 @@ _Text = Annotated[
 ]
 
 
-def all_lists_router(pool: Pool, authenticator: Authenticator) -> APIRouter:
+def list_router(pool: Pool, authenticator: Authenticator) -> APIRouter:
     """Return the routes of the lists over all payments."""
     reader = Depends(require(authenticator, Scope.READ))
     admin = Depends(require(authenticator, Scope.ADMIN))

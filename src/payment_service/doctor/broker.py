@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Final
 
 from confluent_kafka import KafkaException
 
+from payment_service.contracts.findings import Finding, Findings, Verdict
 from payment_service.contracts.records import ORDERS_CANCELLED, ORDERS_CREATED, topics_needed
-from payment_service.findings import Finding, Findings, Verdict
 from payment_service.kafka.topic_findings import BATCH_LIMIT_BYTES, open_transactions, settings_of
 from payment_service.kafka.topics import topic_partitions
 from payment_service.kafka.unread import deleted_unread

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import aiohttp
 
+from payment_service.contracts.findings import Finding, Findings, Verdict
 from payment_service.db import installation as installations
-from payment_service.findings import Finding, Findings, Verdict
 from payment_service.provider.stripe.api_versions import API_VERSION
 from payment_service.provider.stripe.claim import PRODUCTS, product_id
 from payment_service.provider.stripe.http_client import open_client

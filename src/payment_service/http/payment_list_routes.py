@@ -16,7 +16,7 @@ from payment_service.db.keyset import BEGINNING
 from payment_service.db.pool import Pool
 from payment_service.db.timeline import timeline
 from payment_service.http.auth import Authenticator, require
-from payment_service.http.lists import PAGE_DEFAULT, PAGE_MAX, Cursor, Limit, Pages, payment_list_key
+from payment_service.http.paging import PAGE_DEFAULT, PAGE_MAX, Cursor, Limit, Pages, payment_list_key
 from payment_service.http.parameters import PaymentId, only_parameters
 from payment_service.http.problems import payment_not_found
 from payment_service.http.responses import COMMON_RESPONSES, NO_PAYMENT, PAGE
@@ -70,7 +70,7 @@ class _PaymentLists:
             raise payment_not_found()
 
 
-def payment_lists_router(pool: Pool, authenticator: Authenticator) -> APIRouter:
+def payment_list_router(pool: Pool, authenticator: Authenticator) -> APIRouter:
     """Return the routes of the lists of one payment."""
     reader = Depends(require(authenticator, Scope.READ))
     router = APIRouter(

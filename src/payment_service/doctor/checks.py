@@ -21,6 +21,7 @@ from rich.console import Console
 
 from payment_service import exit_codes
 from payment_service.config.config import Config, ConfigError
+from payment_service.contracts.findings import Finding, Findings, Verdict
 from payment_service.db import attention, waiting_calls
 from payment_service.db.clock import database_time
 from payment_service.db.clock_skew import SKEW_MAX_S, describe
@@ -29,13 +30,12 @@ from payment_service.db.maintain import AHEAD
 from payment_service.db.pool import Connection, ServicePool, open_pool
 from payment_service.db.queries import load
 from payment_service.db.rights import Roles
-from payment_service.db.schema import schema_problem
+from payment_service.db.schema_check import schema_problem
 from payment_service.db.server import UnusableDatabase
 from payment_service.db.writable import write_problem
-from payment_service.doctor_authority import check_audit, check_keys, check_role
-from payment_service.doctor_broker import check_broker
-from payment_service.doctor_installation import check_installation
-from payment_service.findings import Finding, Findings, Verdict
+from payment_service.doctor.authority import check_audit, check_keys, check_role
+from payment_service.doctor.broker import check_broker
+from payment_service.doctor.installation import check_installation
 from payment_service.provider.plugins import attention_sources, require_providers
 from payment_service.provider.stripe.api_versions import API_VERSION, compare_versions
 from payment_service.provider.stripe.http_client import open_client

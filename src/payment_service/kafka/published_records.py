@@ -14,7 +14,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 
 import payment_service_events
 from payment_service.contracts.records import DEAD_LETTERS
-from payment_service.db.published import Place
+from payment_service.db.placements import Place
 from payment_service.flows.comparisons.topics import Offsets, TopicRecord, TopicsUnavailable
 
 if TYPE_CHECKING:

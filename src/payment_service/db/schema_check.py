@@ -15,7 +15,7 @@ SCHEMA_REVISION_NEEDED: Final = 1
 
 NO_SCHEMA: Final = "The database has no schema: run `payment-service migrate`."
 
-_sql = load(__package__, "schema.sql")
+_sql = load(__package__, "schema_check.sql")
 
 
 class SchemaError(Exception):

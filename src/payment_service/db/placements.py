@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from payment_service.db.pool import Pool
 
-_SQL = load(__package__, "published.sql")
+_SQL = load(__package__, "placements.sql")
 
 
 class Place(NamedTuple):

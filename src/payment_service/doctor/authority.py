@@ -5,9 +5,9 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
+from payment_service.contracts.findings import Finding, Findings, Verdict
 from payment_service.db.queries import load
 from payment_service.db.rights import compare_role
-from payment_service.findings import Finding, Findings, Verdict
 
 if TYPE_CHECKING:
     from payment_service.db.pool import Connection

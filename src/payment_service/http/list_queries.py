@@ -14,7 +14,7 @@ from payment_service.db import audit, payment_reads, refund_reads
 from payment_service.db.audit import AuditFilters
 from payment_service.db.payment_reads import Filters
 from payment_service.db.refund_reads import StatusFilters
-from payment_service.http.lists import PAGE_DEFAULT, Cursor, Limit, Pages
+from payment_service.http.paging import PAGE_DEFAULT, Cursor, Limit, Pages
 from payment_service.http.parameters import ORDER_ID, Moment
 from payment_service.http.problems import INVALID, Problem
 from payment_service_events.currency import CURRENCIES
