@@ -147,3 +147,25 @@ async def test_payment_of_a_host_with_a_clock_a_day_ahead_does_not_expire(harnes
     await harness.flows.run_calls()
     ahead = harness.flows.context(now=lambda: datetime.now(UTC) + DAY, database_now=database_time)
     assert await Expiry(ahead).expire_once() == 0
+
+
+READ_TROUBLE = [
+    *({"action": "status", "code": code} for code in (302, 404, 409, 429, 500)),
+    *({"action": action} for action in ("drop", "truncated", "incomplete", "bad_gateway")),
+]
+
+
+@pytest.mark.invariant("I14")
+@pytest.mark.parametrize("trouble", READ_TROUBLE, ids=str)
+async def test_read_without_an_answer_cancels_nothing(harness: Harness, trouble: dict[str, Any]) -> None:
+    """The webhook of the authorization is lost, and so is the first read before the cancel."""
+    await harness.flows.accept("o-1", capture_method="manual")
+    await harness.flows.run_calls()
+    await authorize_without_webhook(harness)
+    harness.sandbox.faults({"match": {"operation": "payment_intents.retrieve"}, "times": 1, **trouble})
+    harness.flows.clock.ahead = DAY
+    await Expiry(harness.context()).expire_once()
+    await harness.flows.run_calls()
+    assert await intent_status(harness) == "requires_capture"
+    assert harness.sandbox.faults_struck() == [1]
+    assert "intent.canceled" not in effects(harness.sandbox)
