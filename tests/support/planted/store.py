@@ -34,6 +34,14 @@ _COPY_ROWS: Final = (
 _NEW_TIMES: Final = "'created_at', c.created, 'updated_at', c.created"
 _OWN: Final = "'payment_id', c.payment, 'created_at', c.created"
 _NEW_ID: Final = "'id', md5(t.id || c.suffix)::uuid"
+# The cause of an event begins with the id of its refund or dispute.
+_NEW_CAUSE: Final = (
+    "'cause', coalesce((SELECT replace(t.cause, x.id::text, md5(x.id || c.suffix)::uuid::text)"
+    " FROM (SELECT id, payment_id FROM refunds UNION ALL SELECT id, payment_id FROM disputes) AS x"
+    " WHERE x.payment_id = t.payment_id AND starts_with(t.cause, x.id::text) LIMIT 1), t.cause)"
+)
+# Copies have no records in the outbox, which keeps seven days.
+_PUBLISHED: Final = "'created_at', c.created - interval '8 days'"
 # Table, its column with the payment, and the fields of a copy.
 _CHANGED: Final = (
     (
@@ -42,7 +50,7 @@ _CHANGED: Final = (
         f"{_NEW_TIMES}, 'id', c.payment, 'order_id', c.order_id, 'provider_payment_id', t.provider_payment_id || c.suffix",
     ),
     ("operations", "payment_id", f"{_OWN}, {_NEW_ID}"),
-    ("payment_history", "payment_id", _OWN),
+    ("payment_history", "payment_id", f"'payment_id', c.payment, {_PUBLISHED}, {_NEW_CAUSE}"),
     (
         "refunds",
         "payment_id",
@@ -55,7 +63,10 @@ _CHANGED: Final = (
     ),
 )
 _NAME_DISPUTES: Final = (
-    "UPDATE disputes d SET id = v.id FROM unnest($1::uuid[], $2::uuid[]) AS v (old, id) WHERE d.id = v.old"
+    "WITH named AS (SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::uuid[]) AS v (old, id, payment_id)), moved AS ("
+    "UPDATE payment_history h SET cause = replace(h.cause, v.old::text, v.id::text)"
+    " FROM named v WHERE h.payment_id = v.payment_id AND starts_with(h.cause, v.old::text))"
+    " UPDATE disputes d SET id = v.id FROM named v WHERE d.id = v.old"
 )
 _COLUMNS: Final = "SELECT column_name FROM information_schema.columns WHERE table_name = $1 AND is_identity = 'NO' AND is_generated = 'NEVER' ORDER BY ordinal_position"
 _CLEAN_ROWS: Final = "SELECT md5(string_agg(md5(t::text), '' ORDER BY t.id)) FROM {0} t JOIN copies c ON c.payment = t.{1} WHERE NOT c.planted"
@@ -86,7 +97,7 @@ async def copy_rows(pool: Pool, plan: Plan, templates: Mapping[str, Template]) -
             await connection.execute(statement, timeout=600)
         rows = await connection.fetch("SELECT id, payment_id, provider_dispute_id FROM disputes")
         ids = [dispute_id(row[1], row[2]) for row in rows]
-        await connection.execute(_NAME_DISPUTES, [row[0] for row in rows], ids)
+        await connection.execute(_NAME_DISPUTES, [row[0] for row in rows], ids, [row[1] for row in rows], timeout=600)
         await connection.execute("ANALYZE", timeout=600)
         for kind, ones in _by_kind(plan.copies).items():
             for sql in kind.sql:
