@@ -137,7 +137,9 @@ def _reconcile(harness: Harness, window: Window) -> Run:
         seconds = time.monotonic() - started
         output.seek(0)
         text = output.read()
-    assert process.returncode in {exit_codes.DONE, exit_codes.DIFFERENCES}, f"reconcile exited with {process.returncode}"
+    assert process.returncode in {exit_codes.DONE, exit_codes.DIFFERENCES}, (
+        f"reconcile exited with {process.returncode}"
+    )
     report = json.loads(text)
     found = [(one["code"], one["subject"], one["repaired"]) for one in report["differences"] if one["code"] in JUDGED]
     return Run(found, report["compared"], seconds, peak_mb)

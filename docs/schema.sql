@@ -758,7 +758,7 @@ CREATE TABLE bank_refunds (
 CREATE INDEX bank_refunds_of_intent ON bank_refunds (reference);
 CREATE INDEX bank_refunds_open ON bank_refunds (created_at, refund_id) WHERE status = 'pending';
 
--- None
+-- Approvals with their order, and whether they are expired by the clock of the database.
 CREATE VIEW approvals_shown AS
  SELECT id,
     payment_id,

@@ -107,7 +107,8 @@ def test_a_card_number_written_as_a_number_is_masked(lines: Lines) -> None:
     assert lines()[0]["time_ms"] == 1_700_000_000_000
 
 
-@given(st.text())
+# Every form of a secret has an underscore or a colon.
+@given(st.text(st.characters(exclude_characters="_:")))
 def test_text_without_a_secret_is_unchanged(text: str) -> None:
     assert mask(text) == text
 

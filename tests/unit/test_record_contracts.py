@@ -134,5 +134,6 @@ def test_only_the_kafka_support_module_makes_consumers() -> None:
         for node in ast.walk(ast.parse(path.read_text()))
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "Consumer"
     }
-    joins_the_intake = "integration/test_consumer.py"  # another member of the intake's group; it reads orders only
-    assert makers == {"support/kafka.py", joins_the_intake}
+    # Other members of the intake's group, which read orders only.
+    join_the_intake = {"integration/test_consumer.py", "acceptance/test_cli_recover.py"}
+    assert makers == {"support/kafka.py", *join_the_intake}

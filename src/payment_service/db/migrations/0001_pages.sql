@@ -53,6 +53,7 @@ COMMENT ON TABLE page_sessions IS 'Logins at the operators'' pages, by link or O
 COMMENT ON COLUMN page_sessions.id_hash IS 'SHA-256 of the id in the signed cookie. The id itself is stored nowhere.';
 COMMENT ON COLUMN page_sessions.ended_at IS 'Logged out, by the person or by `payment-service pages logout`.';
 COMMENT ON TABLE approvals IS 'Refunds above the limit of a person or of an API key. A second person approves each before it expires.';
+COMMENT ON VIEW approvals_shown IS 'Approvals with their order, and whether they are expired by the clock of the database.';
 COMMENT ON COLUMN approvals.requested_by IS 'The person, or the client of the API key in words.';
 COMMENT ON COLUMN approvals.client IS 'Client of the API key that requested it, whose idempotency key is in `key`. NULL: a person requested it.';
 COMMENT ON COLUMN approvals.parameters IS 'The requested refund, as the requester sent it.';
