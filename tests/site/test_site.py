@@ -22,7 +22,7 @@ PAGES: Final = ("", "tutorial/tutorial/", "how-to/taking-payments/", "reference/
 # These attributes make a browser load something. `href` does so in a link element alone.
 LOADING: Final = {"src", "srcset", "poster", "data", "action"}
 # A page of the reference is short enough to read. Long lists are read by their anchors.
-HEIGHT_MAX_PX: Final = 20_000
+HEIGHT_MAX_PX: Final = 22_000
 LONG: Final = {"reference/cli-json/", "reference/schema/"}
 
 

@@ -7,7 +7,7 @@ import { keyOf, send } from "./retries.js";
 export type Schemas = components["schemas"];
 
 /** An openapi-fetch client: `GET` and `POST` with the paths, parameters and answers of the API. */
-export type PaymentService = Client<paths>;
+export type PaymentService = Client<paths, "application/json">;
 
 export interface PaymentServiceOptions {
   /** The URL of SERVICE_PORT, or of the proxy in front of it. */
@@ -27,7 +27,7 @@ export function createPaymentService(options: PaymentServiceOptions): PaymentSer
   // fetch shows a header that it refuses, and this one is secret.
   if (!/^[!-~]+$/.test(apiKey)) throw new TypeError("The API key is empty or has line ends or spaces: check how you read it.");
   const retries = { maxRetries, timeoutMs, fetch: options.fetch ?? ((request: Request) => fetch(request)) };
-  return createClient<paths>({
+  return createClient<paths, "application/json">({
     baseUrl,
     headers: { Authorization: `Bearer ${apiKey}` },
     fetch: (request) => send(request, retries),
