@@ -14,6 +14,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from tests.browser.conftest import opened
 from tests.site.conftest import SITE
+from tests.support.eventually import eventually
 
 pytestmark = pytest.mark.site
 
@@ -101,10 +102,16 @@ def page(browser: Browser) -> Iterator[Page]:
 
 
 def test_search_finds_a_setting_and_leads_to_its_page(page: Page, site: str) -> None:
-    with page.expect_response(re.compile(r"/search\.json$")):  # the script is ready for keys from here on
-        page.goto(site)
-    page.keyboard.press("Control+k")
-    page.get_by_role("combobox").fill("PROVIDER_RATE_PER_SECOND")
+    page.goto(site)
+    search = page.get_by_role("combobox")
+
+    def opened_search() -> bool:
+        page.keyboard.press("Control+k")  # the script takes keys some time after the page is loaded
+        page.wait_for_timeout(200)
+        return search.is_visible()
+
+    eventually(opened_search)
+    search.fill("PROVIDER_RATE_PER_SECOND")
     page.get_by_role("option").filter(has_text="Configuration").first.click()
     expect(page.locator("article h1")).to_contain_text("Configuration")
 
