@@ -1,6 +1,6 @@
 """`python -m bench.pages`: the CPU time of each operators' page on a million payments, service and PostgreSQL together.
 
-The store is the skewed one of `make test-scale`, with refunds, disputes, attempts and history. A visit includes the visitor's own
+The store is the skewed one of `make test-scale`, with refunds, disputes and history. A visit includes the visitor's own
 HTTP client, which runs in the same process. Exit code 1: a page needs more than the limit.
 """
 
