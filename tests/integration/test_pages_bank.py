@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from datetime import date
 from http import HTTPStatus
 from typing import Any, NamedTuple
+from uuid import uuid4
 
 import pytest
 
@@ -212,3 +213,18 @@ async def test_pages_of_a_provider_that_is_off_do_not_exist(database_dsn: str) -
         ada = await pages.log_in("ada", "finance")
         assert (await ada.get("/bank")).status == HTTPStatus.NOT_FOUND
         assert b'href="/bank"' not in (await ada.get("/")).body
+
+
+async def test_id_with_a_null_character_is_unknown(desk: Desk) -> None:
+    await desk.import_lines(transfer("for my order", "t-1"))
+    token = await desk.ada.hidden("/bank", "/bank/preview")
+
+    assert (await desk.ada.get("/bank/transfer?id=t-1%00")).status == HTTPStatus.NOT_FOUND
+    for path, status in (("/bank/assign", HTTPStatus.NOT_FOUND), ("/bank/close", HTTPStatus.NOT_FOUND)):
+        answer = await desk.ada.post(
+            path, {**token, "id": "t-1\0", "payment": "o-1", "note": "x", "key": f"page-{uuid4()}"}
+        )
+        assert answer.status == status, path
+    answer = await desk.ada.post("/bank/assign", {**token, "id": "t-1", "payment": "o-1\0"})
+    assert answer.status == HTTPStatus.CONFLICT
+    assert "write one line" in answer.body.decode()

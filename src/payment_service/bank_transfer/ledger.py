@@ -24,21 +24,12 @@ _SQL = load(__package__, "ledger.sql")
 
 @dataclass(frozen=True, slots=True)
 class KnownTransfer:
-    """A recorded transaction. `outcome` is the type of its event, `reference` the intent that it names."""
-
-    amount: Money
-    outcome: str
-    reference: str | None
-    booked_on: date
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
-class UnmatchedTransfer:
-    """A transfer that names no payment. `text` is what the customer wrote."""
+    """A recorded transaction. `outcome` is the type of its event, `reference` the intent that it names, `text` the customer's."""
 
     transaction_id: str
     amount: Money
+    outcome: str
+    reference: str | None
     booked_on: date
     text: str
 
@@ -140,10 +131,9 @@ async def transfer(connection: Connection, account: str, transaction_id: str) ->
     return _known(row) if row else None
 
 
-async def unmatched(connection: Connection, account: str, limit: int) -> list[UnmatchedTransfer]:
+async def unmatched(connection: Connection, account: str, limit: int) -> list[KnownTransfer]:
     """Return the oldest transfers to this account that name no payment."""
-    rows = await connection.fetch(_SQL.unmatched, account, limit)
-    return [UnmatchedTransfer(row["transaction_id"], _amount(row), row["booked_on"], row["text"]) for row in rows]
+    return [_known(row) for row in await connection.fetch(_SQL.unmatched, account, limit)]
 
 
 async def open_refunds(connection: Connection, limit: int) -> list[OpenRefund]:
@@ -193,7 +183,9 @@ def _open_refund(row: Any) -> OpenRefund:
 
 
 def _known(row: Any) -> KnownTransfer:
-    return KnownTransfer(_amount(row), row["outcome"], row["reference"], row["booked_on"], row["text"])
+    return KnownTransfer(
+        row["transaction_id"], _amount(row), row["outcome"], row["reference"], row["booked_on"], row["text"]
+    )
 
 
 def _intent(row: Any) -> Intent:

@@ -40,14 +40,14 @@ RETURNING transaction_id
 UPDATE bank_transfers SET outcome = $3, reference = $4 WHERE account = $1 AND transaction_id = $2
 
 -- name: lock_transfer
-SELECT amount, currency, outcome, reference, booked_on, text FROM bank_transfers WHERE account = $1 AND transaction_id = $2
+SELECT transaction_id, amount, currency, outcome, reference, booked_on, text FROM bank_transfers WHERE account = $1 AND transaction_id = $2
 FOR UPDATE
 
 -- name: transfer
-SELECT amount, currency, outcome, reference, booked_on, text FROM bank_transfers WHERE account = $1 AND transaction_id = $2
+SELECT transaction_id, amount, currency, outcome, reference, booked_on, text FROM bank_transfers WHERE account = $1 AND transaction_id = $2
 
 -- name: unmatched
-SELECT transaction_id, amount, currency, booked_on, text FROM bank_transfers
+SELECT transaction_id, amount, currency, outcome, reference, booked_on, text FROM bank_transfers
 WHERE account = $1 AND outcome = 'transfer.unmatched'
 ORDER BY created_at, transaction_id
 LIMIT $2

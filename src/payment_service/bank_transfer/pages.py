@@ -9,7 +9,7 @@ from __future__ import annotations
 import binascii
 from base64 import b64decode
 from collections import Counter
-from datetime import UTC, date, datetime
+from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, cast
 from uuid import UUID
@@ -28,9 +28,13 @@ from payment_service.pages.permissions import Permission
 from payment_service.pages.table import PageRoute, ProviderPages, Section
 
 if TYPE_CHECKING:
+    from datetime import date
+
     from starlette.responses import Response
 
+    from payment_service.bank_transfer.ledger import KnownTransfer
     from payment_service.bank_transfer.provider import BankTransfer
+    from payment_service.db.pool import Connection
     from payment_service.pages.site import Visit
 
 # A day of a busy shop. A page imports it within seconds; `payment-service bank import` takes any length.
@@ -65,7 +69,7 @@ async def preview(visit: Visit) -> Response:
     """Show what the import of a statement would do. Nothing is stored."""
     lines = _statement(visit)
     async with visit.parts.reads.acquire() as connection:
-        results = await preview_lines(connection, _account(visit), lines, today=_today())
+        results = await preview_lines(connection, _account(visit), lines, today=_today(visit))
     counts = Counter(one.result for one in results)
     return visit.page(
         "bank_lines.html", section="bank", lines=results, counts=counts, statement=visit.form["statement"], done=False
@@ -74,7 +78,7 @@ async def preview(visit: Visit) -> Response:
 
 async def import_statement(visit: Visit) -> Response:
     """Import the statement of the preview, line by line, and show the result of each line."""
-    results = await import_lines(_transfers(visit), _statement(visit), visit.actor(), today=_today())
+    results = await import_lines(_transfers(visit), _statement(visit), visit.actor(), today=_today(visit))
     visit.parts.context.wake()
     counts = Counter(one.result for one in results)
     failed = any(one.result in NOT_IMPORTED for one in results)
@@ -141,9 +145,9 @@ async def end_refund(visit: Visit) -> Response:
 
 async def _assignment(visit: Visit, name: str) -> tuple[Transfer, events.Intent]:
     """Return the unmatched transfer with the reference of the payment that a person names. Raises Refusal."""
-    asked = visit.form.get("payment", "").strip()
+    asked = line(visit.form, "payment", "Order, payment or reference")
     async with visit.parts.reads.acquire() as connection:
-        known = await ledger.transfer(connection, _account(visit), name)
+        known = await _find(visit, connection, name)
         intent = await ledger.asked_for(connection, next(iter(find_references(asked)), asked)) if asked else None
     if known is None:
         raise Refusal(RefusalReason.NOT_FOUND, "There is no transfer with this id.")
@@ -166,14 +170,14 @@ async def _ask_to_assign(visit: Visit, transfer: Transfer, intent: events.Intent
 
 async def _transfer_page(visit: Visit, name: str, refusal: Refusal | None = None) -> Response:
     async with visit.parts.reads.acquire() as connection:
-        known = await ledger.transfer(connection, _account(visit), name)
+        known = await _find(visit, connection, name)
         if known is None or known.outcome != events.UNMATCHED:
             raise refusal or Refusal(RefusalReason.NOT_FOUND, "This transfer is not unmatched any more.")
         suggested = await ledger.open_intents_of(connection, known.amount, _SUGGESTED_MAX)
     return visit.page(
         "bank_transfer.html",
         section="bank",
-        status=200 if refusal is None else 409,
+        status=HTTPStatus.OK if refusal is None else HTTPStatus.CONFLICT,
         problem=str(refusal) if refusal else None,
         id=name,
         transfer=known,
@@ -190,11 +194,16 @@ async def _refund_page(visit: Visit, refusal: Refusal | None = None) -> Response
     return visit.page(
         "bank_refund.html",
         section="bank",
-        status=200 if refusal is None else 409,
+        status=HTTPStatus.OK if refusal is None else HTTPStatus.CONFLICT,
         problem=str(refusal) if refusal else None,
         refund=refund,
         entered=visit.form,
     )
+
+
+async def _find(visit: Visit, connection: Connection, name: str) -> KnownTransfer | None:
+    """Return a transfer by the bank's id. PostgreSQL takes no text with a null character."""
+    return await ledger.transfer(connection, _account(visit), name) if name.isprintable() else None
 
 
 def _statement(visit: Visit) -> list[bytes]:
@@ -230,8 +239,8 @@ def _refund_id(visit: Visit) -> UUID:
     return UUID(str(visit.request.path_params["id"]))
 
 
-def _today() -> date:
-    return datetime.now(UTC).date()
+def _today(visit: Visit) -> date:
+    return visit.parts.context.now().date()
 
 
 _REFUND: Final = "/bank/refunds/{id:uuid}"

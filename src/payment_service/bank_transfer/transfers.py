@@ -156,7 +156,9 @@ class Preview:
         if intent is not None and not reason:
             self._paid.add(intent.reference)
         reference = intent.reference if intent else None
-        self._before[name] = ledger.KnownTransfer(transfer.amount, "", reference, transfer.booked_on, transfer.text)
+        self._before[name] = ledger.KnownTransfer(
+            name, transfer.amount, "", reference, transfer.booked_on, transfer.text
+        )
         return TransferResult(
             outcome=_outcome(intent, reason),
             payment_id=intent.payment_id if intent else None,

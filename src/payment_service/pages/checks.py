@@ -34,7 +34,9 @@ class Checks:
         if old and (self._run is None or self._run.done()):
             self._run = asyncio.create_task(self._refresh(), name="checks-of-health")
         if old and self._run is not None:
-            await asyncio.wait({self._run}, timeout=WAIT_S)
+            ended, _ = await asyncio.wait({self._run}, timeout=WAIT_S)
+            for run in ended:
+                run.result()  # a defect shows the page that says so, and is logged
         return self._found, int(time.monotonic() - self._found_at_s)
 
     async def _refresh(self) -> None:
