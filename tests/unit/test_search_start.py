@@ -49,10 +49,18 @@ def test_the_beginning_is_searched_every_five_seconds() -> None:
 
 def test_a_slow_search_is_repeated_less_often() -> None:
     claims = Claims()
-    claims.claim(NOW, took_s=1)
-    claims.now_s += 19
+    claims.claim(NOW, took_s=0.4)
+    claims.now_s += 7.9
     assert claims.claim(NOW) != BEGINNING
-    claims.now_s += 1
+    claims.now_s += 0.1
+    assert claims.claim(NOW) == BEGINNING
+
+
+def test_an_operation_that_committed_late_waits_for_no_search_longer_than_ten_seconds() -> None:
+    """A search took four seconds on a machine without a free core."""
+    claims = Claims()
+    claims.claim(NOW, took_s=4)
+    claims.now_s += 10
     assert claims.claim(NOW) == BEGINNING
 
 

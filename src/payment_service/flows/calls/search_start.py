@@ -19,8 +19,10 @@ LATE_COMMIT: Final = timedelta(seconds=1)
 # How often a claim searches from the beginning. It finds operations of longer transactions, those that waited for an operation
 # which an operator ended, and those of another process that died while it claimed them.
 FULL_SEARCH_INTERVAL_S: Final = 5.0
-# A full search takes at most this part of the time, however old the snapshot is.
+# A full search takes at most this part of the time, unless it takes longer than half a second.
 FULL_SEARCH_SHARE: Final = 0.05
+# On a busy machine a commit may come later than LATE_COMMIT, and a search take seconds. The operation waits at most this long.
+FULL_SEARCH_INTERVAL_MAX_S: Final = 10.0
 
 
 class SearchStart:
@@ -47,6 +49,7 @@ class SearchStart:
         """Note that nothing which was due before `looked_until` was left."""
         if self._full:
             took_s = self._steady_s() - self._began_s
-            self._full_at_s = self._steady_s() + max(FULL_SEARCH_INTERVAL_S, took_s / FULL_SEARCH_SHARE)
+            pause_s = min(FULL_SEARCH_INTERVAL_MAX_S, max(FULL_SEARCH_INTERVAL_S, took_s / FULL_SEARCH_SHARE))
+            self._full_at_s = self._steady_s() + pause_s
         if looked_until > BEGINNING:
             self._after = max(self._after, looked_until - LATE_COMMIT)
