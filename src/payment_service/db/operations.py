@@ -112,10 +112,15 @@ class OperationUpdate:
 
 @dataclass(frozen=True, slots=True)
 class RecordedResults:
-    """The operations whose results were recorded. `followed`: whether an operation had waited for one of them and is due now."""
+    """The operations whose results were recorded.
+
+    `followed`: whether an operation had waited for one of them and is due now. `refused`: whether the provider refused calls
+    before, so that a success may unblock their kind.
+    """
 
     ids: frozenset[UUID]
     followed: bool
+    refused: bool
 
 
 def idempotency_key(kind: Kind, *, payment_id: UUID, operation_id: UUID | str, epoch: int) -> str:
@@ -192,7 +197,11 @@ async def record_results(connection: Connection, updates: Sequence[OperationUpda
         [e.empty_read for e in updates],
         [e.next_epoch for e in updates],
     )
-    return RecordedResults(frozenset(row["id"] for row in rows), followed=any(row["followed"] for row in rows))
+    return RecordedResults(
+        frozenset(row["id"] for row in rows),
+        followed=any(row["followed"] for row in rows),
+        refused=any(row["refused"] for row in rows),
+    )
 
 
 async def request_of(connection: Connection, operation_id: UUID) -> Request | None:

@@ -150,7 +150,8 @@ SET state = v.state, worker = NULL, outcome = v.outcome, outcome_code = v.code, 
 FROM unnest($1::uuid[], $2::integer[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::float8[], $9::boolean[], $10::boolean[], $11::boolean[])
      AS v (id, attempt, state, outcome, code, detail, request_id, delay_s, resolving, empty_read, next_epoch)
 WHERE o.id = v.id AND o.attempt = v.attempt AND coalesce(o.state, '') = 'claimed'
-RETURNING o.id, EXISTS (SELECT FROM followed) AS followed
+RETURNING o.id, EXISTS (SELECT FROM followed) AS followed,
+          (SELECT true FROM provider_health h WHERE h.provider = o.provider LIMIT 1) AS refused
 
 -- name: request_of
 SELECT request_method, request_path, request_body, api_version FROM operations WHERE id = $1

@@ -182,9 +182,16 @@ async def of_orders(connection: Connection, order_ids: Sequence[str]) -> dict[st
 
 
 async def save(
-    connection: Connection, changes: Sequence[tuple[Payment, Payment]], *, polled_no_longer: Sequence[UUID] = ()
-) -> None:
-    """Write pairs (before, after) of locked payments, and end polls. Raises SaveConflict if a row differs from `before`."""
+    connection: Connection,
+    changes: Sequence[tuple[Payment, Payment]],
+    *,
+    polled_no_longer: Sequence[UUID] = (),
+    showing: Sequence[UUID] = (),
+) -> bool:
+    """Write pairs (before, after) of locked payments, and end polls. Raises SaveConflict if a row differs from `before`.
+
+    Return whether an operation is parked of a payment that is `showing` a result.
+    """
     now = [_to_row(after) for _, after in changes]
     rows = await connection.fetch(
         _SQL.save,
@@ -193,10 +200,12 @@ async def save(
         [before.sequence for before, _ in changes],
         *([row[name] for row in now] for name in _SAVED),
         polled_no_longer,
+        showing,
     )
     if len(rows) != len(changes):
         message = f"{len(changes) - len(rows)} of {len(changes)} payments changed although they were locked"
         raise SaveConflict(message)
+    return any(row["parked"] for row in rows)
 
 
 def _known(row: asyncpg.Record) -> KnownOrder:

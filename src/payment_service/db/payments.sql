@@ -126,7 +126,8 @@ SELECT order_id, provider, amount, currency, user_id FROM payments WHERE order_i
 
 -- name: save
 -- One row per payment: UPDATE ... FROM applies only one of several rows for the same payment, so the caller folds first. $19: the
--- payments that are polled no longer.
+-- payments that are polled no longer. $20: those that show the result of a call. `parked`: an operation of such a payment is. With
+-- EXISTS instead of LIMIT 1, the plan would read all operations.
 WITH ended AS (
     DELETE FROM polls WHERE payment_id = ANY ($19::uuid[])
 )
@@ -135,7 +136,8 @@ SET {saved.set}, updated_at = now()
 FROM unnest($1::uuid[], $2::text[], $3::integer[], {saved.arrays 4}) AS v (id, was_status, was_sequence, {saved})
 WHERE p.id = v.id AND p.status = v.was_status AND p.sequence = v.was_sequence
   AND (p.provider_payment_id IS NULL OR p.provider_payment_id = v.provider_payment_id)
-RETURNING p.id
+RETURNING p.id = ANY ($20::uuid[])
+      AND (SELECT true FROM operations o WHERE o.payment_id = p.id AND coalesce(o.state, '') = 'parked' LIMIT 1) AS parked
 
 -- name: is_captured_manually
 SELECT capture_method = 'manual' FROM payments WHERE id = $1

@@ -235,7 +235,7 @@ async def open_pool(config: DatabaseSettings, *, application_name: str = "paymen
     dsn = read_dsn(config.db_dsn.get_secret_value())
     await require_usable(partial(Connector(dsn), statement_cache_size=0))
     pool = ServicePool(
-        **_pool_arguments(dsn, application_name),
+        **_pool_arguments(dsn, application_name, plan_cache_mode="force_generic_plan"),
         min_size=min(2, config.db_pool_size),
         max_size=config.db_pool_size,
     )
@@ -269,9 +269,15 @@ class _ReadPool(ServicePool):
 
 
 def _pool_arguments(
-    dsn: Dsn, application_name: str, *, statement_timeout_ms: int = STATEMENT_TIMEOUT_MS
+    dsn: Dsn,
+    application_name: str,
+    *,
+    statement_timeout_ms: int = STATEMENT_TIMEOUT_MS,
+    plan_cache_mode: str = "auto",
 ) -> dict[str, Any]:
+    """Return the arguments of a pool. `force_generic_plan` plans a statement once, not for each of its first five executions."""
     settings = _session_settings(dsn, application_name, statement_timeout_ms=statement_timeout_ms)
+    settings["plan_cache_mode"] = plan_cache_mode
     return {
         "connect": Connector(dsn),
         "max_inactive_connection_lifetime": CONNECTION_IDLE_LIFETIME_S,

@@ -46,10 +46,18 @@ class OutboxRecord:
 
 
 async def append(
-    connection: Connection, entries: Sequence[HistoryEntry] = (), records: Sequence[OutboxRecord] = ()
-) -> None:
-    """Insert history rows and records to publish, in order."""
-    await connection.execute(
+    connection: Connection,
+    entries: Sequence[HistoryEntry] = (),
+    records: Sequence[OutboxRecord] = (),
+    *,
+    renumbered: bool = False,
+) -> bool:
+    """Insert history rows and records to publish, in order.
+
+    Return False, and insert nothing, if the topics have records of these payments that a restored backup lacked: number the
+    new ones above those first.
+    """
+    status: str = await connection.execute(
         _SQL.append,
         [e.payment_id for e in entries],
         [e.sequence for e in entries],
@@ -66,7 +74,9 @@ async def append(
         [r.key for r in records],
         [r.value for r in records],
         [headers_text(r.headers) for r in records],
+        renumbered,
     )
+    return int(status.rpartition(" ")[2]) == len(records)
 
 
 def headers_text(headers: Sequence[tuple[str, bytes | None]]) -> str:

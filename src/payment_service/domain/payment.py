@@ -333,10 +333,11 @@ def _capture(payment: Payment, fact: IntentFact) -> Payment:
     payment = with_capture_before(payment, fact.capture_before)
     if fact.status not in {Status.AUTHORIZED, Status.SUCCEEDED}:
         return payment
-    payment = replace(payment, method_id=payment.method_id or fact.method_id)
-    if fact.status is Status.SUCCEEDED and payment.paid_at is None:
-        payment = replace(payment, paid_at=fact.at if fact.occurred_at is None else fact.occurred_at)
-    return replace(payment, captured=max(payment.captured, fact.received, key=lambda money: money.minor))
+    paid_at = payment.paid_at
+    if fact.status is Status.SUCCEEDED and paid_at is None:
+        paid_at = fact.at if fact.occurred_at is None else fact.occurred_at
+    captured = max(payment.captured, fact.received, key=lambda money: money.minor)
+    return replace(payment, method_id=payment.method_id or fact.method_id, paid_at=paid_at, captured=captured)
 
 
 def _status_events(was: Payment, payment: Payment, fact: IntentFact) -> tuple[PaymentEvent, ...]:

@@ -227,7 +227,8 @@ class Dispatcher:
             asyncio.get_running_loop().call_later(DEFERRED_PAUSE_S, self._recording.wake)
         self._owned.difference_update(s.operation.id for s in done.recorded)
         metrics.BATCH_SIZE.labels("results").observe(len(group))
-        await self._blocks.recover(done.recorded)
+        if done.refused:
+            await self._blocks.recover(done.recorded)
         if self._slots_were_short or done.followed:
             self._claiming.wake()
         for delay_s in {s.update.delay_s for s in done.recorded if s.update.state == "due"}:

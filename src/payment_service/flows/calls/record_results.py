@@ -44,11 +44,13 @@ class Recorded:
     """The result of one round.
 
     `deferred`: results whose payments are locked by another transaction. `followed`: whether an operation waited for one of these.
+    `refused`: whether the provider refused calls before.
     """
 
     recorded: tuple[CallResult, ...]
     deferred: tuple[CallResult, ...]
     followed: bool = False
+    refused: bool = False
 
 
 def recording_loop(record_once: Callable[[], Awaitable[int]], enough: Callable[[], bool]) -> Loop:
@@ -71,6 +73,7 @@ async def record_results(context: Context, results: Sequence[CallResult]) -> Rec
         tuple(s for r in rounds for s in r.recorded),
         tuple(s for r in rounds for s in r.deferred),
         followed=any(r.followed for r in rounds),
+        refused=any(r.refused for r in rounds),
     )
 
 
@@ -110,7 +113,9 @@ async def _record_group(context: Context, results: Sequence[CallResult]) -> Reco
     context.after_commit(fold)
     _report(fold, ours, began_s)
     deferred = tuple(s for s in results if s.operation.payment_id not in locked)
-    return Recorded(tuple(ours), deferred, followed=written is not None and written.followed)
+    if written is None:
+        return Recorded(tuple(ours), deferred)
+    return Recorded(tuple(ours), deferred, followed=written.followed, refused=written.refused)
 
 
 def _report(fold: Fold, recorded: Sequence[CallResult], began_s: float) -> None:

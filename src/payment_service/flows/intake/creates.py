@@ -73,7 +73,8 @@ class Creates:
             self._withdraw()
             return
         for name, reservation in self._reservations.items():
-            claimed = [one for one in self._claimed if one.id in set(self._held[name])]
+            held = set(self._held[name])
+            claimed = [one for one in self._claimed if one.id in held]
             reservation.reserver.begin_reserved(reservation, claimed)
 
     def _withdraw(self) -> None:

@@ -204,13 +204,14 @@ class Fold:
         self._enqueue_if_any(read_own_intent(self._current[payment_id], cause, self._providers))
 
     async def write(self, connection: Connection) -> None:
-        """Write payments and the end of their polls, then refunds and disputes, then polls, history, events and operations."""
+        """Write history and events, payments and the end of their polls, then refunds and disputes, then polls and operations."""
         self._read_authorizations()
-        if self._outbox:
-            await self._continue_numbers(connection)
+        await self._append_records(connection)
         changes = [(self._before[key], now) for key, now in self._current.items() if now != self._before[key]]
-        if changes:
-            await payments.save(connection, changes, polled_no_longer=self._ended())
+        shown = [now.id for was, now in changes if _shows_results(was, now)]
+        parked = bool(changes) and await payments.save(
+            connection, changes, polled_no_longer=self._ended(), showing=shown
+        )
         if self._attempts:
             await payment_attempts.save(
                 connection,
@@ -229,17 +230,15 @@ class Fold:
             await polls.request(
                 connection, [(key, self._current[key].provider, tries) for key, tries in wanted.items()]
             )
-        if self._history or self._outbox:
-            await records.append(connection, self._history, self._outbox)
         await self._write_operations(connection)
+        if parked:
+            await operations.finish_known(connection, shown)
 
     async def _write_operations(self, connection: Connection) -> None:
         if self._operations:
             await operations.enqueue(connection, list(self._operations.values()))
         if self._strays:
             await operations.retry_strays(connection, sorted(self._strays))
-        if shown := [key for key, now in self._current.items() if _shows_results(self._before[key], now)]:
-            await operations.finish_known(connection, shown)
 
     def count(self) -> None:
         """Count the changes. Call it after the commit."""
@@ -292,11 +291,16 @@ class Fold:
             case _:
                 return apply(payment, fact)
 
-    async def _continue_numbers(self, connection: Connection) -> None:
-        """Publish no event that a topic has already. The table is empty unless a backup was restored."""
-        found = await recovery.sequences_of(connection, {record.aggregate_id for record in self._outbox})
-        if not found:
+    async def _append_records(self, connection: Connection) -> None:
+        if not self._history and not self._outbox:
             return
+        if not await records.append(connection, self._history, self._outbox):
+            await self._continue_numbers(connection)
+            await records.append(connection, self._history, self._outbox, renumbered=True)
+
+    async def _continue_numbers(self, connection: Connection) -> None:
+        """Publish no event that a topic has already, after a backup was restored."""
+        found = await recovery.sequences_of(connection, {record.aggregate_id for record in self._outbox})
         before = {key: payment.sequence for key, payment in self._before.items()}
         numbered = renumber(self._outbox, self._history, before=before, recovered=found)
         self._outbox, self._history = numbered.outbox, numbered.history
@@ -366,7 +370,7 @@ def _source(fact: AnyFact) -> str:
 def _shows_results(was: Payment, now: Payment) -> bool:
     """Return whether the change shows the result of a create, a capture or a cancel that may be parked.
 
-    Most payments succeed without any of these, so they cost no statement. A request settles the rare rest.
+    Most payments succeed without any of these, so they cost no look. A request settles the rare rest.
     """
     if now.provider_payment_id is not None and was.provider_payment_id is None:
         return True
