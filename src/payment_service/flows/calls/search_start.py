@@ -36,6 +36,11 @@ class SearchStart:
         self._began_s = 0.0
         self._full = True
 
+    @property
+    def after(self) -> datetime:
+        """Return the time above which the last claim may have left something."""
+        return self._after
+
     def begin(self, kinds_left_out: Collection[str]) -> datetime:
         """Return where a claim begins. It searches everything if that is due, or if it leaves out other kinds than the last."""
         self._began_s = self._steady_s()
