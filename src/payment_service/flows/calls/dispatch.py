@@ -390,11 +390,11 @@ class Dispatcher:
         self._recording.wake()
 
     async def _heartbeat_once(self) -> int:
-        paused = self._context.paused_kinds(self._provider.name)
-        pulse = await self._claims.heartbeat(left_out=self._blocks.known | paused, due_after=self._search.after)
+        left_out = self._blocks.known | self._context.paused_kinds(self._provider.name)
+        pulse = await self._claims.heartbeat(left_out=left_out, due_after=self._search.after)
         if pulse is not None:
             self._blocks.saw(pulse.blocked)
             released = pulse.some_died and await self._claims.release_orphaned()
-            if released or pulse.some_due or pulse.blocked:
+            if released or pulse.some_due or pulse.blocked or left_out != self._search.left_out:
                 self._claiming.wake()
         return 0
