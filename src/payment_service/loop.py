@@ -65,9 +65,9 @@ class Loop:
         if not self._gathering or self._enough():
             self._signal.set()
 
-    def wait_for_signals(self, interval_max_s: float) -> None:
+    def look_every(self, interval_s: float) -> None:
         """Look without a signal only this often."""
-        self._interval_max_s = max(self._interval_max_s, interval_max_s)
+        self._interval_min_s = self._interval_max_s = interval_s
 
     async def stop(self) -> None:
         """Let the current round finish, then stop."""

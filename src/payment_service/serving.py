@@ -114,11 +114,10 @@ def _show_build() -> None:
 
 
 def _tune_garbage_collection() -> None:
-    """Exclude startup objects from garbage collection, and collect less often than every 700 new objects.
+    """Exclude startup objects, which have no dead cycles, from garbage collection; collect less often than every 700 new objects.
 
     Measured: this saves a tenth of the CPU of an order. Reference counts free what a request creates; cycles are few.
     """
-    gc.collect()
     gc.freeze()
     gc.set_threshold(*GC_THRESHOLDS)
 

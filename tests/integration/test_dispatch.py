@@ -262,6 +262,18 @@ async def test_a_dead_workers_operation_is_resumed_under_the_same_key(flows: Flo
     assert (row["attempt"], row["epoch"]) == (2, 1)
 
 
+async def test_a_heartbeat_finds_an_operation_without_a_signal(flows: Flows, sandbox: SandboxProcess) -> None:
+    """A command sends no signal, and some poolers deliver none."""
+    dispatcher = flows.dispatcher()
+    dispatcher._claiming.look_every(600.0)
+    await dispatcher.start()
+    await eventually_async(lambda: not dispatcher._work_left)
+    await flows.accept("o-1")
+    await flows.run_calls(timeout_s=15)
+    await dispatcher.stop(5)
+    assert intents_of(sandbox) == Counter(["o-1"])
+
+
 async def test_an_attempt_paused_past_its_claim_is_not_sent(flows: Flows, sandbox: SandboxProcess) -> None:
     """Five seconds after the claim, another worker may own the operation."""
     boot = iter([0.0] * 8)

@@ -142,10 +142,22 @@ async def test_a_former_leader_cannot_mark_records(config: Config, pool: Pool, t
     assert await pending(pool) == 1
     assert await pool.fetchval("SELECT count(*) FROM outbox_placements") == 0
     assert await pool.fetchval("SELECT count(*) FROM parked_aggregates") == 0
-    assert not await predecessor.renew()
+    assert await predecessor.renew() is None
     assert not predecessor.held
     assert await outbox.mark_published(pool, [Placement(row.position, 0, 0)], successor.fence)
     assert await pending(pool) == 0
+
+
+async def test_a_renewal_finds_records_without_a_signal(
+    config: Config, pool: Pool, topics: Topics, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A command sends no signal, and some poolers deliver none."""
+    for name in ("BUSY_INTERVAL_S", "IDLE_INTERVAL_S"):
+        monkeypatch.setattr(f"payment_service.kafka.relay.{name}", 600.0)
+    async with relaying(config, pool, probe_interval_s=600.0):
+        for _ in range(2):  # the first may be found by the first look
+            await write(pool, records(uuid.uuid4()))
+            await drained(pool)
 
 
 async def test_a_second_relay_takes_over_when_the_first_stops(config: Config, pool: Pool, topics: Topics) -> None:

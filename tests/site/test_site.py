@@ -108,7 +108,7 @@ def test_search_finds_a_setting_and_leads_to_its_page(page: Page, site: str) -> 
     def opened_search() -> bool:
         page.keyboard.press("Control+k")  # the script takes keys some time after the page is loaded
         page.wait_for_timeout(200)
-        return search.is_visible()
+        return bool(search.is_visible())
 
     eventually(opened_search)
     search.fill("PROVIDER_RATE_PER_SECOND")

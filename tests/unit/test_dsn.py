@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 from psycopg.conninfo import conninfo_to_dict
 
-from payment_service.config.dsn import CONNECT_TIMEOUT_S, TCP_USER_TIMEOUT_MS, read_dsn
+from payment_service.config.dsn import CONNECT_TIMEOUT_S, TCP_USER_TIMEOUT_MS, parameters, read_dsn
 
 BASE = "postgresql://u:hunter22@h/d"
 
@@ -28,8 +31,8 @@ def test_a_common_form_is_accepted(text: str) -> None:
     dsn = read_dsn(text)
     assert dsn.servers == (("h", None),)
     assert "channel_binding=prefer" not in dsn.uri
-    assert "application_name" not in dsn.uri + dsn.conninfo
-    parts = conninfo_to_dict(dsn.conninfo)
+    assert "application_name" not in dsn.uri + " ".join(dsn.libpq)
+    parts = dsn.libpq
     assert (parts["host"], parts["password"], parts["target_session_attrs"]) == ("h", "hunter22", "read-write")
 
 
@@ -77,7 +80,7 @@ def test_options_become_settings_of_the_session() -> None:
     text = f"{BASE}?options=-c%20search_path%3Dshop%20--work-mem%3D8MB%20-cDateStyle%3DISO%5C%20,%5C%20DMY"
     dsn = read_dsn(text)
     assert dsn.settings == {"search_path": "shop", "work_mem": "8MB", "DateStyle": "ISO , DMY"}
-    assert "options" not in dsn.uri + dsn.conninfo
+    assert "options" not in dsn.uri + " ".join(dsn.libpq)
 
 
 def test_time_limits_and_keepalives_have_defaults() -> None:
@@ -95,4 +98,28 @@ def test_any_password_reaches_both_clients(password: str) -> None:
 
     dsn = read_dsn(f"postgresql://u:{quote(password, safe='')}@h/d")
     assert parse_qs(urlsplit(dsn.uri).query)["password"] == [password]
-    assert conninfo_to_dict(dsn.conninfo)["password"] == password
+    assert dsn.libpq["password"] == password
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        BASE,
+        "postgres://u%40x:p%3A%2f%25@h-1.example:5432/d%2fe?sslmode=require&sslrootcert=%2Fca.pem&application_name=a",
+        "postgresql://u@a:1,b/d",
+        "postgresql://a,b/d?user=one&user=two&host=c&port=7",
+        "postgresql://u:p@h/d?options=-c%20search_path%3Dshop",
+    ],
+)
+def test_a_plain_uri_means_what_libpq_reads(text: str) -> None:
+    assert parameters(text) == conninfo_to_dict(text)
+
+
+def test_the_server_loads_no_second_client_for_a_plain_uri() -> None:
+    """psycopg takes 9 MB, and a tenth of a second of each start."""
+    code = (
+        "import sys, payment_service.serving, payment_service.config.dsn as dsn;"
+        f"dsn.read_dsn({BASE!r}); sys.exit(sorted({{'psycopg', 'sqlalchemy'}} & sys.modules.keys()) or None)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 from payment_service.db.operations import BEGINNING
-from payment_service.flows.calls.search_start import LATE_COMMIT, SearchStart
+from payment_service.flows.calls.search_start import LATE_COMMIT, NEVER, SearchStart
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -62,6 +62,16 @@ def test_an_operation_that_committed_late_waits_for_no_search_longer_than_ten_se
     claims.claim(NOW, took_s=4)
     claims.now_s += 10
     assert claims.claim(NOW) == BEGINNING
+
+
+def test_a_heartbeat_never_looks_from_the_beginning() -> None:
+    """An old snapshot makes that look take seconds, and a worker whose heartbeat is late counts as dead."""
+    claims = Claims()
+    assert claims.start.after == NEVER
+    claims.claim(NOW)
+    claims.now_s += 5
+    assert claims.start.begin(frozenset()) == BEGINNING
+    assert claims.start.after == NOW - LATE_COMMIT
 
 
 def test_other_kinds_are_searched_from_the_beginning() -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from datetime import timedelta
 
 from pydantic import Field, field_validator
-from stdnum import iban
 
 from payment_service.config.config import Duration, Settings, about
 
@@ -40,6 +39,8 @@ class BankTransferSettings(Settings):
     @field_validator("bank_transfer_iban")
     @classmethod
     def _require_iban(cls, value: str) -> str:
+        from stdnum import iban  # noqa: PLC0415 - it reads the forms of all countries
+
         if not iban.is_valid(value):
             raise ValueError("must be an IBAN with correct check digits")
         return iban.compact(value)

@@ -6,13 +6,12 @@ import os
 import re
 from typing import Annotated, Any, ClassVar, Final, Self
 
-from psycopg.conninfo import conninfo_to_dict
 from pydantic import Field, JsonValue, SecretStr, ValidationError, field_validator, model_validator
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from payment_service.config.dsn import SYSTEM_ROOTS, read_dsn
+from payment_service.config.dsn import SYSTEM_ROOTS, parameters, read_dsn
 from payment_service.config.kafka_properties import PREFIX, property_name, unusable_reason
 from payment_service.config.secret_files import FILE_SUFFIX, SecretFileError, is_secret, read_named, read_secrets
 from payment_service.config.validation_messages import validation_message
@@ -205,7 +204,7 @@ class DatabaseSettings(RoleSettings):
     @classmethod
     def _require_dsn(cls, value: SecretStr) -> SecretStr:
         read_dsn(value.get_secret_value())
-        parts = conninfo_to_dict(value.get_secret_value().strip())
+        parts = parameters(value.get_secret_value())
         for name in sorted(_TLS_FILES & parts.keys()):
             if parts[name] != SYSTEM_ROOTS and not os.access(str(parts[name]), os.R_OK):
                 raise ValueError(f"must name a readable file as {name}")

@@ -130,9 +130,10 @@ async def take_lease(pool: Pool, holder: UUID, *, duration_s: float) -> int | No
     return epoch
 
 
-async def renew_lease(pool: Pool, fence: Fence, *, duration_s: float) -> bool:
-    """Extend the lease. False: another relay has it."""
-    return bool(await pool.fetch(_SQL.renew_lease, fence.holder, fence.epoch, duration_s))
+async def renew_lease(pool: Pool, fence: Fence, *, duration_s: float) -> int | None:
+    """Extend the lease; return the last position that was drawn. None: another relay has it."""
+    drawn: int | None = await pool.fetchval(_SQL.renew_lease, fence.holder, fence.epoch, duration_s)
+    return drawn
 
 
 async def release_lease(pool: Pool, fence: Fence) -> None:

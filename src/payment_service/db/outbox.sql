@@ -54,9 +54,10 @@ WHERE expires_at < clock_timestamp()
 RETURNING epoch
 
 -- name: renew_lease
+-- Also returns the last position that was drawn, so that the relay notices records without a signal.
 UPDATE relay_lease SET expires_at = clock_timestamp() + make_interval(secs => $3)
 WHERE holder = $1 AND epoch = $2
-RETURNING epoch
+RETURNING coalesce(pg_sequence_last_value('outbox_position'), 0) AS drawn
 
 -- name: release_lease
 UPDATE relay_lease SET expires_at = '-infinity', holder = NULL

@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any, Final
 
 import psycopg
+from psycopg.conninfo import make_conninfo
 
 from payment_service.config.dsn import read_dsn
 from payment_service.db.pool import Connector
@@ -24,7 +25,7 @@ def require_usable_database(dsn: str) -> None:
 def connect_owner(dsn: str, *, settings: dict[str, str] | None = None, **arguments: Any) -> psycopg.Connection[Any]:
     """Connect with psycopg, to a server that accepts writes, with `settings` for the session. Raises psycopg.Error."""
     parsed = read_dsn(dsn)
-    connection: psycopg.Connection[Any] = psycopg.connect(parsed.conninfo, **arguments)
+    connection: psycopg.Connection[Any] = psycopg.connect(make_conninfo(**parsed.libpq), **arguments)
     try:
         # By a statement: poolers refuse `options`.
         with psycopg.Cursor(connection) as cursor:

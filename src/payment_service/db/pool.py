@@ -40,8 +40,8 @@ IDLE_IN_TRANSACTION_TIMEOUT_MS: Final = 3_000
 STATEMENT_TIMEOUT_MS: Final = 10_000
 # Slightly above STATEMENT_TIMEOUT_MS, for a server that does not answer at all.
 COMMAND_TIMEOUT_S: Final = 12
-# Statements are planned again after this time: a plan for a small table is bad when many orders arrive.
-PLAN_LIFETIME_S: Final = 15
+# Statements are planned again after this time: a plan for a small table is bad when many orders arrive. A new plan costs a round trip.
+PLAN_LIFETIME_S: Final = 60
 # The default of asyncpg: a connection that served so many queries is replaced, and with it what the server cached for it.
 _QUERIES_PER_CONNECTION: Final = 50_000
 # Idle connections close after this time, so that the pool returns to its minimum.

@@ -1,6 +1,6 @@
 """Signals between processes: a process that wrote work for another wakes it, so that it need not look often.
 
-A signal is only a hint. Whatever it reports is also found by looking, a second later. So a lost connection, or a pooler that
+A signal is only a hint. Whatever it reports is also found by looking, a second or two later. So a lost connection, or a pooler that
 delivers no notifications, delays and loses nothing.
 """
 

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 from payment_service.db.queries import load
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+    from datetime import datetime
     from uuid import UUID
 
     from payment_service.db.pool import Pool
@@ -24,19 +26,25 @@ async def register(pool: Pool, worker: UUID) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Pulse:
-    """The view of a heartbeat: whether rows of dead processes exist, and the blocked kinds of the provider."""
+    """The view of a heartbeat: whether rows of dead processes exist, the blocked kinds of the provider, and whether a call is due."""
 
     some_died: bool
     blocked: frozenset[str]
+    some_due: bool
 
 
-async def heartbeat(pool: Pool, worker: UUID, provider: str) -> Pulse | None:
-    """Record a heartbeat of this process. If its row is missing, insert it again and return None."""
-    row = await pool.fetchrow(_SQL.heartbeat, worker, provider)
+async def heartbeat(
+    pool: Pool, worker: UUID, provider: str, *, kinds: Collection[str], due_after: datetime
+) -> Pulse | None:
+    """Record a heartbeat of this process, and look for operations of these kinds that became due after `due_after`.
+
+    If the row is missing, insert it again and return None.
+    """
+    row = await pool.fetchrow(_SQL.heartbeat, worker, provider, list(kinds), due_after)
     if row is None:
         await register(pool, worker)
         return None
-    return Pulse(row["some_died"], frozenset(row["blocked"]))
+    return Pulse(row["some_died"], frozenset(row["blocked"]), row["some_due"])
 
 
 async def delete_dead(pool: Pool) -> None:

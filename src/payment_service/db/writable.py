@@ -66,9 +66,7 @@ async def write_problem(pool: Pool) -> Problem | None:
             return _READ_ONLY
         if locked := await _locked(pool):
             return locked
-        async with pool.acquire() as connection, connection.transaction(readonly=True):
-            await connection.execute(_SQL.spill_early)
-            await connection.execute(_SQL.spill)
+        await pool.fetchval(_SQL.spill)
     except NoWritableServer:
         return _READ_ONLY
     except asyncpg.DiskFullError:

@@ -13,10 +13,9 @@ WHERE l.locktype = 'relation' AND l.database = (SELECT oid FROM pg_database WHER
     AND (NOT c.relispartition OR right(c.relname, 8) = to_char(date_trunc('week', now() AT TIME ZONE 'UTC'), 'YYYYMMDD')))
 ORDER BY c.relname, l.granted DESC, l.pid
 
--- name: spill_early
--- For this transaction. The file goes to the disk of the database.
-SELECT set_config('work_mem', '64kB', true), set_config('temp_tablespaces', '', true)
-
 -- name: spill
--- Writes 200 kB to a temporary file, which is removed at the end of the statement. A full disk refuses it.
-SELECT count(*) FROM generate_series(1, 10000) AS s (number)
+-- Writes 200 kB to a temporary file on the disk of the database, which is removed at the end of the statement. A full disk refuses it. The
+-- settings hold for this statement, and come first, because the series depends on them.
+SELECT count(*)
+FROM (SELECT set_config('work_mem', '64kB', true) AS memory, set_config('temp_tablespaces', '', true) AS folders OFFSET 0) early
+CROSS JOIN LATERAL generate_series(1, 10000 + 0 * length(early.memory || early.folders)) AS s (number)

@@ -7,8 +7,8 @@ import math
 import re
 import socket
 import time
-from contextlib import suppress
-from functools import partial
+from email.utils import formatdate
+from functools import lru_cache, partial
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
 
@@ -56,7 +56,6 @@ def server_settings(app: ASGIApp) -> dict[str, Any]:
         "log_config": None,
         "access_log": False,
         "server_header": False,
-        "date_header": True,
         "proxy_headers": False,  # http/app.py handles these headers, for TRUSTED_PROXIES on one port
         "timeout_keep_alive": KEEP_ALIVE_TIMEOUT_S,
         "limit_concurrency": None,  # it also counts idle connections, so a few thousand of them would lock out Stripe
@@ -73,7 +72,7 @@ class HttpServer:
         self._port = port
         self._server = uvicorn.Server(uvicorn.Config(app, **server_settings(app)))
         self._socket: socket.socket | None = None
-        self._serving: asyncio.Task[None] | None = None
+        self._serving = False
 
     def bind(self) -> None:
         """Bind the port without serving it, so that a port in use is noticed before any work starts. Raises AddressInUse."""
@@ -81,7 +80,7 @@ class HttpServer:
 
     def unbind(self) -> None:
         """Free a port that was bound and is not served."""
-        if self._socket is not None and self._serving is None:
+        if self._socket is not None and not self._serving:
             self._socket.close()
             self._socket = None
 
@@ -95,29 +94,20 @@ class HttpServer:
         self._server.lifespan = config.lifespan_class(config)
         _listen(self._socket)
         await self._server.startup(sockets=[self._socket])
-        self._serving = asyncio.create_task(self._keep_date(), name=f"http:{self._port}")
+        self._serving = True
         return int(self._socket.getsockname()[1])
-
-    async def _keep_date(self) -> None:
-        """Let uvicorn renew the header `Date` each second. Its own loop looks ten times a second whether it should end."""
-        while True:
-            await self._server.on_tick(0)
-            await asyncio.sleep(1)
 
     async def stop(self, grace_s: float) -> None:
         """Stop accepting, close idle connections, and let requests finish for up to `grace_s` seconds before closing
         the rest.
         """
-        if self._socket is None or self._serving is None:
+        if self._socket is None or not self._serving:
             return
-        self._serving.cancel()
-        with suppress(asyncio.CancelledError):
-            await self._serving
         self._server.config.timeout_graceful_shutdown = math.ceil(grace_s)
         await self._server.shutdown(sockets=[self._socket])
         for connection in list(self._server.server_state.connections):
             connection.transport.abort()
-        self._socket = self._serving = None
+        self._socket, self._serving = None, False
 
 
 def _bind(host: str, port: int, *, shared: bool) -> socket.socket:
@@ -194,6 +184,7 @@ class Protocol(HttpToolsProtocol):
         """Parse the input and check the size of an incomplete head."""
         if self._ended:
             return
+        self._renew_date()
         if self._storing:
             self._held.append(data)
             self.flow.pause_reading()
@@ -284,6 +275,10 @@ class Protocol(HttpToolsProtocol):
     def _unsupported_upgrade_warning(self) -> None:
         """Ignore upgrade offers, such as h2c, without a warning."""
 
+    def _renew_date(self) -> None:
+        """Renew the header `Date`, which uvicorn's own loop would do each second, and wake ten times for it."""
+        self.server_state.default_headers = [_date_header(int(time.time())), *self.config.encoded_headers]
+
     def _is_idle(self) -> bool:
         """Return whether no request is in progress and the client reads its answers."""
         answered = self.cycle is None or self.cycle.response_complete
@@ -298,6 +293,7 @@ class Protocol(HttpToolsProtocol):
     def _answer(self, path: str, began_s: float, stored: asyncio.Future[None]) -> None:
         """Answer a delivery of the fast path in one write, then continue with the input that arrived meanwhile."""
         self._storing = False
+        self._renew_date()
         if stored.cancelled():
             self.transport.close()
             return
@@ -335,6 +331,11 @@ class Protocol(HttpToolsProtocol):
         self._head_timer = None
         if self._head_open and not self.transport.is_closing():
             self.transport.close()
+
+
+@lru_cache(maxsize=1)
+def _date_header(now_s: int) -> tuple[bytes, bytes]:
+    return b"date", formatdate(now_s, usegmt=True).encode()
 
 
 def _bad(detail: str) -> tuple[ProblemType, str]:

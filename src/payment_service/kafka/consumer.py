@@ -38,10 +38,9 @@ if TYPE_CHECKING:
     from payment_service.kafka.acceptor import Accept
     from payment_service.kafka.reader_marks import ReaderMarks
 
-
 log = structlog.get_logger(__name__)
 
-POLL_S: Final = 0.1  # maximum delay before a consumer notices a stop
+POLL_S: Final = 0.2  # maximum delay before a consumer notices a stop
 # Orders that keep coming share a commit. An order after a pause does not wait, nor does a full batch.
 BATCHES_APART_S: Final = 0.1
 STALL_S: Final = 30.0  # no progress for this long while records wait means that the consumer hangs
@@ -138,7 +137,8 @@ class OrderConsumer:
             while not self._stopping.is_set():
                 batch = self._poll(consumer)
                 accepted = not batch or self._process(consumer, batch)
-                self._advance(consumer, batch if accepted else [])
+                if batch or self._ends:
+                    self._advance(consumer, batch if accepted else [])
                 self._update_lag(consumer)
                 self._pass_unreadable(consumer)
                 self._apply_topic_ids(consumer, self._topic_ids.poll())

@@ -26,6 +26,7 @@ PREFETCH_RECORDS: Final = 2_000
 FETCH_PARTITION_BYTES: Final = 65_536  # some hundred orders; a fetch takes a millisecond
 FETCH_LIMIT_BYTES: Final = 1_048_576
 ANSWER_LIMIT_BYTES: Final = 33_554_432  # a batch at the broker's limit of 1 MiB, unpacked thirty times
+FETCH_WAIT_MAX_MS: Final = 500  # the broker answers as soon as it has a record
 METADATA_INTERVAL_MS: Final = 30_000  # a new partition is read within a minute
 SOCKET_TIMEOUT_MS: Final = 10_000  # a hanging broker must not delay a stop for a minute
 RECONNECT_MAX_MS: Final = 1_000
@@ -55,7 +56,7 @@ def connection_settings(config: Config) -> dict[str, Any]:
         "enable.auto.offset.store": False,
         "enable.partition.eof": True,  # offsets have gaps, so only the client knows when all is read
         "check.crcs": True,
-        "fetch.wait.max.ms": 100,
+        "fetch.wait.max.ms": FETCH_WAIT_MAX_MS,
         "fetch.max.bytes": FETCH_LIMIT_BYTES,
         "max.partition.fetch.bytes": FETCH_PARTITION_BYTES,
         "receive.message.max.bytes": ANSWER_LIMIT_BYTES,

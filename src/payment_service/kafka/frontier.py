@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 # Each look is a statement of 0.1 ms, and the frontier follows two looks later.
 LOOK_INTERVAL_S: Final = 1.0
-# How often a fetch begins at the first position. It finds what an operator publishes again.
-FULL_FETCH_INTERVAL_S: Final = 5.0
+# How often a fetch begins at the first position. It finds what an operator publishes again. Each look of an idle relay is one.
+FULL_FETCH_INTERVAL_S: Final = 4.0
 # A full fetch takes at most this part of the time, however old the snapshot is.
 FULL_FETCH_SHARE: Final = 0.05
 

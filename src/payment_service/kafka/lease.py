@@ -55,14 +55,15 @@ class Lease:
             self._valid_until = asked_at + LEASE_S - MARGIN_S
         return epoch is not None
 
-    async def renew(self) -> bool:
-        """Extend the lease. Return False if another relay has taken it."""
+    async def renew(self) -> int | None:
+        """Extend the lease; return the last position that was drawn. None: another relay has taken the lease."""
         asked_at = self._clock()
-        if await outbox.renew_lease(self._pool, self.fence, duration_s=LEASE_S):
+        drawn = await outbox.renew_lease(self._pool, self.fence, duration_s=LEASE_S)
+        if drawn is None:
+            self.lose()
+        else:
             self._valid_until = asked_at + LEASE_S - MARGIN_S
-            return True
-        self.lose()
-        return False
+        return drawn
 
     async def release(self) -> None:
         """Release the lease, so that another relay need not wait until it expires."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections import deque
 from typing import TYPE_CHECKING, Final, Protocol
 
 import asyncpg
@@ -31,8 +32,8 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 PROBE_INTERVAL_S: Final = 5.0  # how often a topic that refused records is probed with one record
-# Signals report new records. Without them, as behind some poolers, a record of another process waits this long.
-IDLE_INTERVAL_S: Final = 2.0
+# Signals and renewals of the lease report new records. A look without them finds what an operator publishes again.
+IDLE_INTERVAL_S: Final = 5.0
 # Signals that come more often share a round: a fetch, a mark and its commit. A record waits at most this much longer.
 ROUNDS_APART_S: Final = 0.02
 BUSY_INTERVAL_S: Final = 0.1  # until the first look without a signal, which then doubles
@@ -167,19 +168,25 @@ class Relay:
                 error_pause_s = min(error_pause_s * 2, ERROR_PAUSE_MAX_S)
                 continue
             error_pause_s = ERROR_PAUSE_MIN_S
-            interval_s = BUSY_INTERVAL_S if busy else min(interval_s * 2, IDLE_INTERVAL_S)
+            interval_s = BUSY_INTERVAL_S if busy else min(interval_s * 2, IDLE_INTERVAL_S, self._probe_interval_s)
             if not await _wait(self._signal, interval_s):
                 self._woken = True
             await _wait(self._stopping, began_s + ROUNDS_APART_S - self._clock())
 
     async def _renew(self) -> None:
+        # A record may be committed after the renewal that saw its position, so the one after it looks again.
+        seen: deque[int] = deque(maxlen=2)
         while True:
             await asyncio.sleep(RENEWAL_INTERVAL_S)
             try:
                 async with asyncio.timeout(RENEWAL_INTERVAL_S):
-                    if not await self._lease.renew():
-                        self._signal.set()
-                        return
+                    drawn = await self._lease.renew()
+                if drawn is None:
+                    self._signal.set()
+                    return
+                if list(seen) != [drawn, drawn]:
+                    self.wake()
+                seen.append(drawn)
             except _DATABASE_ERRORS as error:
                 log.warning("relay_lease_not_renewed", error=describe_error(error))
 

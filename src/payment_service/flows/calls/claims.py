@@ -6,10 +6,12 @@ from typing import TYPE_CHECKING, Final
 
 import structlog
 
-from payment_service.db import operations, workers
+from payment_service.db import operations, provider_health, workers
+from payment_service.provider.port import Kind
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from datetime import datetime
     from uuid import UUID
 
     from payment_service.db.pool import Pool
@@ -34,9 +36,10 @@ class Claims:
         self._release_at_s = float("-inf")
         self.owned: set[UUID] = set()
 
-    async def heartbeat(self) -> Pulse | None:
-        """Record a heartbeat. Return None if the row was missing."""
-        return await workers.heartbeat(self._pool, self._worker, self._provider)
+    async def heartbeat(self, *, left_out: frozenset[str], due_after: datetime) -> Pulse | None:
+        """Record a heartbeat, and look for what is due, without the kinds `left_out`. Return None if the row was missing."""
+        kinds = [kind.value for kind in Kind if not left_out & {kind.value, provider_health.EVERYTHING}]
+        return await workers.heartbeat(self._pool, self._worker, self._provider, kinds=kinds, due_after=due_after)
 
     async def release_orphaned(self) -> bool:
         """Release operations of dead workers. Return whether there were any; delete the workers' rows if not."""

@@ -50,14 +50,12 @@ log = structlog.get_logger(__name__)
 HEARTBEAT_INTERVAL_S: Final = 1.0
 # After 5 s without a heartbeat another worker may own the claim, so an older claim is not sent.
 SEND_WITHIN_S: Final = 5.0
-# Without signals, operations of other processes are found within this time.
-CLAIM_INTERVAL_MAX_S: Final = 2.0
-# The pause of a claim that found only operations that another process is claiming.
-CLAIM_PAUSE_S: Final = 0.02
+# Each heartbeat reports what became due. A claim without a signal searches from the beginning (`SearchStart`).
+CLAIM_INTERVAL_MAX_S: Final = 6.0
+CLAIM_PAUSE_S: Final = 0.02  # after a claim that found only operations that another process is claiming
 # The pause of a claim that has used up the tokens: one claim for several calls. Half of the burst, so that none is lost.
 TOKENS_PAUSE_S: Final = budget.BURST_S / 2
-# A lock on a payment lasts milliseconds.
-DEFERRED_PAUSE_S: Final = 0.05
+DEFERRED_PAUSE_S: Final = 0.05  # a lock on a payment lasts milliseconds
 # Results that may wait per call slot, so that a slow database does not stop the calls at once.
 UNRECORDED_PER_SLOT: Final = 4
 
@@ -392,9 +390,11 @@ class Dispatcher:
         self._recording.wake()
 
     async def _heartbeat_once(self) -> int:
-        pulse = await self._claims.heartbeat()
+        left_out = self._blocks.known | self._context.paused_kinds(self._provider.name)
+        pulse = await self._claims.heartbeat(left_out=left_out, due_after=self._search.after)
         if pulse is not None:
             self._blocks.saw(pulse.blocked)
-            if pulse.some_died and await self._claims.release_orphaned():
+            released = pulse.some_died and await self._claims.release_orphaned()
+            if released or pulse.some_due or pulse.blocked or left_out != self._search.left_out:
                 self._claiming.wake()
         return 0

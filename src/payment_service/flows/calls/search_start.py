@@ -6,7 +6,7 @@ first entry steps over all of them. So a claim begins where the last one found n
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
 from payment_service.db.operations import BEGINNING
@@ -14,6 +14,8 @@ from payment_service.db.operations import BEGINNING
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
+# A heartbeat looks for nothing before the first search has ended, so that no search delays it.
+NEVER: Final = datetime(9999, 1, 1, tzinfo=UTC)
 # Operations are due from the begin of their transaction, and visible after its commit. Transactions take milliseconds.
 LATE_COMMIT: Final = timedelta(seconds=1)
 # How often a claim searches from the beginning. It finds operations of longer transactions, those that waited for an operation
@@ -30,26 +32,33 @@ class SearchStart:
 
     def __init__(self, steady_s: Callable[[], float]) -> None:
         self._steady_s = steady_s
-        self._after = BEGINNING
-        self._kinds: frozenset[str] = frozenset()
+        self._after = NEVER
+        self.left_out: frozenset[str] = frozenset()  # the kinds that the last search left out
         self._full_at_s = float("-inf")
         self._began_s = 0.0
         self._full = True
 
+    @property
+    def after(self) -> datetime:
+        """Return the time above which the last search may have left something."""
+        return self._after
+
     def begin(self, kinds_left_out: Collection[str]) -> datetime:
         """Return where a claim begins. It searches everything if that is due, or if it leaves out other kinds than the last."""
         self._began_s = self._steady_s()
-        self._full = self._began_s >= self._full_at_s or self._kinds != frozenset(kinds_left_out)
-        self._kinds = frozenset(kinds_left_out)
+        self._full = self._began_s >= self._full_at_s or self.left_out != frozenset(kinds_left_out)
+        self.left_out = frozenset(kinds_left_out)
         if self._full:
-            self._after = BEGINNING
-        return self._after
+            self._full_at_s = float("-inf")  # until it has ended
+        return BEGINNING if self._full else self._after
 
     def end(self, looked_until: datetime) -> None:
-        """Note that nothing which was due before `looked_until` was left."""
+        """Note that nothing which was due before `looked_until` was left. `BEGINNING`: nothing was searched."""
+        if looked_until <= BEGINNING:
+            return
+        until = looked_until - LATE_COMMIT
         if self._full:
             took_s = self._steady_s() - self._began_s
             pause_s = min(FULL_SEARCH_INTERVAL_MAX_S, max(FULL_SEARCH_INTERVAL_S, took_s / FULL_SEARCH_SHARE))
             self._full_at_s = self._steady_s() + pause_s
-        if looked_until > BEGINNING:
-            self._after = max(self._after, looked_until - LATE_COMMIT)
+        self._after = until if self._full else max(self._after, until)

@@ -28,8 +28,9 @@ log = structlog.get_logger(__name__)
 
 # Each check is one read. A second installation is noticed within this time, and before it by the first start of that one.
 CHECK_INTERVAL_S: Final = 300.0
-# Orders wait for the first confirmation, so it is retried at once.
+# Orders wait for the first confirmation, so it is retried at once. Later ones are looked for less often.
 RETRY_INTERVAL_S: Final = 1.0
+LOOK_INTERVAL_S: Final = 30.0
 LOST: Final = frozenset({ClaimState.TAKEN, ClaimState.COPIED, ClaimState.OTHER_ACCOUNT})
 CONFIRMED: Final = frozenset({ClaimState.HELD, ClaimState.NOT_PERMITTED})
 KEY_REFUSED: Final = "http_401"
@@ -114,6 +115,8 @@ class AccountClaim:
         if answer.state is ClaimState.UNAVAILABLE and self._answer is not None:
             return  # the last answer stands
         before, self._answer = self._answer, answer
+        if self.confirmed or self.lost:
+            self._loop.look_every(LOOK_INTERVAL_S)
         if before is not None and before.state is answer.state:
             return
         if answer.state in LOST:

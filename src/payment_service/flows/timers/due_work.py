@@ -31,7 +31,7 @@ class DueWork:
 
     def wakes(self, what: str, loop: Loop) -> None:
         """Wake a loop when this is due. `what` is a name of `db/due_work.py`."""
-        loop.wait_for_signals(LOOP_INTERVAL_S)
+        loop.look_every(LOOP_INTERVAL_S)
         self._loops[what].append(loop)
 
     def start(self) -> None:
