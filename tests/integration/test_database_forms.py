@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from urllib.parse import quote
+from uuid import uuid4
 
 import asyncpg
 import psycopg
@@ -14,11 +15,11 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from payment_service.db.maintain import maintain
 from payment_service.db.migrate import migrate
 from payment_service.db.owner import connect_owner
-from payment_service.db.pool import open_pool
+from payment_service.db.pool import Connection, open_pool
 from payment_service_demo.embedded.process import free_port
 from tests.support.command import failed_check, run
 from tests.support.databases import DatabaseServer, with_database
-from tests.support.flows import config_for, open_flows
+from tests.support.flows import Flows, config_for, open_flows
 
 ODD = "p@ss w/rd:%25#'x"
 
@@ -143,3 +144,17 @@ def bounds(dsn: str) -> list[tuple[str, str]]:
     query = "SELECT relname, pg_get_expr(relpartbound, oid) FROM pg_class WHERE relispartition ORDER BY relname"
     with psycopg.connect(dsn, options="-c timezone=UTC -c datestyle=ISO") as connection:
         return [(str(name), str(bound)) for name, bound in connection.execute(query)]
+
+
+async def test_a_second_connection_asks_for_no_types_of_postgresql(flows: Flows) -> None:
+    """Each connection would ask in three round trips for each new kind of array."""
+    queries: list[str] = []
+
+    async def arrays(connection: Connection) -> object:
+        return await connection.fetchval("SELECT row($1::uuid[], $2::int8[])::text", [uuid4()], [1])
+
+    async with flows.pool.acquire() as first, flows.pool.acquire() as second:
+        await arrays(first)
+        second.add_query_logger(lambda query: queries.append(query.query))
+        assert await arrays(second)
+    assert len(queries) == 1
