@@ -121,7 +121,7 @@ class _Connection(asyncpg.Connection):  # generic only in its stubs
 
     __slots__ = ("usable_until_s",)
 
-    async def _introspect_types(self, typeoids: Iterable[int], timeout: float) -> tuple[list[asyncpg.Record], Any]:
+    async def _introspect_types(self, typeoids: Iterable[int], timeout: float) -> Any:  # noqa: ASYNC109 - asyncpg's
         """Read the descriptions of PostgreSQL's own types once per process.
 
         asyncpg reads those of arrays by each connection, in three round trips and 4 ms of the server's CPU.
