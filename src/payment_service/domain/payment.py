@@ -150,7 +150,7 @@ class IntentFact:
 
     `source` is the id of an event or the name of a response, and `from_event` distinguishes them. A decline without a
     charge is published once per event. `cancellation`: the provider's reason for a cancellation. `occurred_at`: when the
-    intent reached the status, if the provider reports it; else it is `at`, or unknown if the fact is `from_read`.
+    intent reached the status, if the provider reports it; else `at` is the best known, and history leaves a read's open.
     """
 
     intent_id: str

@@ -7,6 +7,7 @@ consistent (https://docs.stripe.com/api-v2-overview); search is not.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote, urlencode
 from uuid import UUID
@@ -108,7 +109,8 @@ def _fact(kind: ObjectKind, subject: dict[str, Any], at: int) -> AnyFact | None:
             case ObjectKind.INTENT:
                 return intent_fact(subject, at=at, source=source, from_event=False)
             case ObjectKind.CHARGE:
-                return charge_fact(subject, at=at, source=source)
+                # A charge does not show whether it was captured at once, and the list comes later.
+                return replace(charge_fact(subject, at=at, source=source), captured_at=None)
             case ObjectKind.REFUND:
                 return refund_fact(subject, at=at, source=source, from_read=True)
             case ObjectKind.DISPUTE:

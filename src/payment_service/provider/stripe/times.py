@@ -7,10 +7,13 @@ time in a read, a list and an event:
   `payment_intent.succeeded` names the charge only, so its own `created` counts, which is within seconds of it.
 - captured later, or paid by a bank: the `created` of the charge's balance transaction. Stripe makes it with the capture, so it
   is within seconds of the event. The response to our own capture has no charge: its time is that of the call, within seconds.
+  With asynchronous capture the balance transaction is null at first. The charge is as old as the authorization, so the time is
+  unknown, and that of the event or the read counts.
 - canceled: the intent's `canceled_at`, exact everywhere. Authorized: the charge's `created`.
 
 Sources: https://docs.stripe.com/api/charges/object, https://docs.stripe.com/api/balance_transactions/object,
-https://docs.stripe.com/api/payment_intents/object#payment_intent_object-canceled_at.
+https://docs.stripe.com/api/payment_intents/object#payment_intent_object-canceled_at,
+https://docs.stripe.com/payments/payment-intents/asynchronous-capture.
 """
 
 from __future__ import annotations
@@ -43,11 +46,11 @@ def occurred_at(intent: dict[str, Any], status: Status) -> int | None:
 
 
 def captured_at(charge: dict[str, Any], *, captured_at_once: bool) -> int | None:
-    """Return when a successful charge was captured. Without its balance transaction it is the charge's own time."""
+    """Return when a successful charge was captured, or None if it does not show this."""
+    if captured_at_once and method_of(charge) == _CARD:
+        return seconds(charge.get("created"))
     transaction = charge.get("balance_transaction")
-    posted = seconds(transaction.get("created")) if isinstance(transaction, dict) else None
-    created = seconds(charge.get("created"))
-    return created if (captured_at_once and method_of(charge) == _CARD) or posted is None else posted
+    return seconds(transaction.get("created")) if isinstance(transaction, dict) else None
 
 
 def capture_before(charge: dict[str, Any] | None) -> int | None:
