@@ -13,6 +13,7 @@ from payment_service.domain.payment import IntentFact, Payment, Status
 from payment_service.flows.reconciliation.judgments import Rows, judge
 from payment_service.provider.listed_objects import ListedObject, ListedPage, NoObject, ObjectKind
 from payment_service.provider.port import Transient
+from payment_service.provider.stripe.list_pages import read_page
 from payment_service.provider.stripe.object_lists import list_path, read_objects, read_one, read_path
 from payment_service.provider.stripe.responses import Response
 from payment_service_events.currency import currency
@@ -108,6 +109,16 @@ def test_a_page_that_cannot_be_continued_is_read_again(body: object) -> None:
         read_objects(ObjectKind.INTENT, Response(status=200, headers={}, body=body), installation="i-1", now_s=0),
         Transient,
     )
+
+
+async def test_a_list_that_repeats_its_page_does_not_go_on_for_ever() -> None:
+    async def repeat(_path: str) -> Response:
+        return Response(status=200, headers={}, body={"data": [INTENT], "has_more": True})
+
+    response = await repeat("")
+    stuck = Transient(code="list_does_not_advance", retry_after_s=0)
+    assert read_objects(ObjectKind.INTENT, response, installation="i-1", now_s=0, after="pi_1") == stuck
+    assert await read_page(repeat, "/v1/events", {}, now_s=0, after="pi_1") == stuck
 
 
 def test_an_equal_object_is_no_difference() -> None:

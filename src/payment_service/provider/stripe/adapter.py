@@ -214,7 +214,7 @@ class Stripe:
         return (
             response
             if isinstance(response, Transient)
-            else read_objects(kind, response, installation=self._installation, now_s=self._now_s())
+            else read_objects(kind, response, installation=self._installation, now_s=self._now_s(), after=after)
         )
 
     async def read_object(self, kind: ObjectKind, object_id: str) -> ListedObject | NoObject | Transient:

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     Get = Callable[[str], Awaitable[Response]]
 
 PAGE_SIZE: Final = 100  # Stripe's maximum
+# More objects should follow, but the page has none or ends with the last object of the page before. To go on would never end.
+STUCK: Final = "list_does_not_advance"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,8 +56,8 @@ async def read_page(
     if not isinstance(objects, list) or type(has_more) is not bool or not all(isinstance(o, dict) for o in objects):
         return Transient(code="not_a_list", retry_after_s=0)
     found = ListPage(objects=tuple(objects), at=read_date(response, now_s), has_more=has_more)
-    if has_more and not found.last_id:
-        return Transient(code="not_a_list", retry_after_s=0)
+    if has_more and found.last_id in {"", after}:
+        return Transient(code=STUCK, retry_after_s=0)
     return found
 
 

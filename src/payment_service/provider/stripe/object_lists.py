@@ -16,6 +16,7 @@ from payment_service.provider.listed_objects import PAGE_SIZE, ListedObject, Lis
 from payment_service.provider.port import Transient
 from payment_service.provider.stripe.disputes import dispute_fact
 from payment_service.provider.stripe.intents import intent_fact, is_foreign
+from payment_service.provider.stripe.list_pages import STUCK
 from payment_service.provider.stripe.refunds import is_release, refund_fact
 from payment_service.provider.stripe.responses import read_date, read_retry_after, read_token
 from payment_service.provider.stripe.times import EXPANDED
@@ -49,8 +50,10 @@ def read_path(kind: ObjectKind, object_id: str) -> str:
     return f"{_PATHS[kind]}/{quote(object_id, safe='')}{expansion}"
 
 
-def read_objects(kind: ObjectKind, response: Response, *, installation: str, now_s: float) -> ListedPage | Transient:
-    """Translate a page. An object that cannot be parsed has no fact."""
+def read_objects(
+    kind: ObjectKind, response: Response, *, installation: str, now_s: float, after: str = ""
+) -> ListedPage | Transient:
+    """Translate the page after this id. An object that cannot be parsed has no fact. A page that leads nowhere is a failure."""
     body = response.body
     if response.status != 200 or not isinstance(body, dict) or not isinstance(body.get("data"), list):
         return _failure(response)
@@ -59,7 +62,9 @@ def read_objects(kind: ObjectKind, response: Response, *, installation: str, now
     last = objects[-1].object_id if objects else ""
     if body.get("has_more") is False:
         return ListedPage(objects=objects, after=None)
-    return ListedPage(objects=objects, after=last) if last else Transient(code="unreadable_page", retry_after_s=0)
+    if last in {"", after}:
+        return Transient(code=STUCK, retry_after_s=0)
+    return ListedPage(objects=objects, after=last)
 
 
 def read_one(
