@@ -48,6 +48,7 @@ async def test_differences_are_printed_with_what_to_do_until_none_is_open(harnes
     assert [(one["code"], one["subject"], one["repaired"]) for one in report["differences"]] == [
         ("status_differs", intent, True)
     ]
+    assert (report["found"], report["repaired"], report["has_more"]) == (1, 1, False)
     (row,) = await harness.flows.pool.fetch(audited)
     assert row["client"].startswith("cli")
     assert json.loads(row["detail"])["since"] < json.loads(row["detail"])["until"]

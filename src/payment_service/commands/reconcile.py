@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from datetime import UTC, datetime
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from payment_service import exit_codes
 from payment_service.commands import operator, output, session
@@ -29,6 +29,9 @@ if TYPE_CHECKING:
     from payment_service.flows.reconciliation.engine import Finished
     from payment_service.flows.state.context import Context
 
+# About 5 MB. More differences of one kind have one cause. Those that stay open are rows of `differences`.
+SHOWN_MAX: Final = 10_000
+
 
 def reconcile(since: str, until: str, *, dry_run: bool, as_json: bool) -> int:
     """Reconcile a window, and return the exit code. Raises ConfigError, Refusal."""
@@ -36,19 +39,14 @@ def reconcile(since: str, until: str, *, dry_run: bool, as_json: bool) -> int:
     settings = CommandSettings.from_environment()
     if STRIPE in settings.providers:
         settings.require_stripe_key("its objects are compared, so set it as the service has it")
-    found: list[ReconciledDifference] = []
+    found = Found(as_json=as_json, dry_run=dry_run)
     open_reader = partial(open_published_records, settings) if "kafka_brokers" in settings.model_fields_set else None
     # librdkafka would log each attempt; the run logs the error once.
     logging.getLogger("librdkafka").setLevel(logging.CRITICAL)
 
-    def report(difference: Difference) -> None:
-        found.append(_shown(difference))
-        if not as_json:
-            _print(found[-1], dry_run=dry_run)
-
     async def work(context: Context) -> ReconciliationReport:
         comparisons = comparisons_of(context, settings, open_reader=open_reader)
-        run = Reconciliation(context, comparisons, report=report)
+        run = Reconciliation(context, comparisons, report=found.add)
         if not dry_run:
             await _audit(context, window)
         finished = await _finish(run.run_dry(window) if dry_run else run.run(window))
@@ -60,8 +58,11 @@ def reconcile(since: str, until: str, *, dry_run: bool, as_json: bool) -> int:
             ignored=finished.counts.ignored,
             postponed=finished.counts.postponed,
             topics=open_reader is not None,
-            differences=found,
-            open=len(found) if dry_run else await count_open(context.pool),
+            differences=found.first,
+            has_more=found.count > len(found.first),
+            found=found.count,
+            repaired=found.repaired,
+            open=found.count if dry_run else await count_open(context.pool),
         )
 
     done = session.run_change(work)
@@ -70,6 +71,25 @@ def reconcile(since: str, until: str, *, dry_run: bool, as_json: bool) -> int:
     else:
         _summarize(done)
     return exit_codes.DIFFERENCES if done.open else exit_codes.DONE
+
+
+class Found:
+    """The differences of a run: printed one by one, or the first of them for a report in JSON, and their numbers."""
+
+    def __init__(self, *, as_json: bool, dry_run: bool) -> None:
+        self._as_json = as_json
+        self._dry_run = dry_run
+        self.first: list[ReconciledDifference] = []
+        self.count = self.repaired = 0
+
+    def add(self, difference: Difference) -> None:
+        self.count += 1
+        self.repaired += difference.repaired
+        shown = _shown(difference)
+        if not self._as_json:
+            _print(shown, dry_run=self._dry_run)
+        elif len(self.first) < SHOWN_MAX:
+            self.first.append(shown)
 
 
 async def _audit(context: Context, window: Window) -> None:
@@ -123,9 +143,8 @@ def _print(one: ReconciledDifference, *, dry_run: bool) -> None:
 
 
 def _summarize(done: ReconciliationReport) -> None:
-    repaired = sum(one.repaired for one in done.differences)
     output.print_note(
         f"{done.compared} objects compared, {done.ignored} of other programs ignored. "
         f"{'' if done.topics else 'KAFKA_BROKERS is not set, so the topics were not compared. '}"
-        f"Differences: {len(done.differences)}, repaired: {repaired}, open: {done.open}, postponed: {done.postponed}."
+        f"Differences: {done.found}, repaired: {done.repaired}, open: {done.open}, postponed: {done.postponed}."
     )

@@ -237,8 +237,11 @@ class ReconciliationReport(BaseModel):
     )
     topics: bool = Field(description="True if the records on Kafka were compared, too. This needs KAFKA_BROKERS.")
     differences: list[ReconciledDifference] = Field(
-        description="All differences of this run, in the order in which they were found."
+        description="The first 10,000 differences of this run, in the order in which they were found."
     )
+    has_more: bool = Field(description="True: there are more than 10,000 differences.")
+    found: int = Field(description="Number of differences of this run.")
+    repaired: int = Field(description="How many of them the run repaired.")
     open: int = Field(description="Number of differences that need attention.")
 
 
