@@ -10,8 +10,10 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
+import structlog
 from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient
+from pydantic_core import from_json
 
 import payment_service_events
 from payment_service.contracts.records import ORDERS_CANCELLED, ORDERS_CREATED
@@ -25,10 +27,13 @@ if TYPE_CHECKING:
 
     from payment_service.config.config import KafkaSettings
 
+log = structlog.get_logger(__name__)
+
 # Clocks of the broker, the producers and the database differ, and a backup takes a while. Records that the backup has are
 # recognized, so a larger margin costs only time.
 MARGIN: Final = timedelta(minutes=10)
 TIMEOUT_S: Final = 10.0
+_INTEGER_MAX: Final = 2**31 - 1
 _LOGGER: Final = logging.getLogger("librdkafka")
 # The broker's answers while a member, perhaps a killed one until its session ends, owns the offsets.
 _HAS_MEMBERS: Final = frozenset({KafkaError.NON_EMPTY_GROUP, KafkaError.UNKNOWN_MEMBER_ID})
@@ -54,7 +59,7 @@ async def published_since(
         offsets = await reader.starts(since - MARGIN)
         while offsets:
             batch, offsets = await _read(reader, offsets)
-            records = (_published(record, source) for record in batch if record.timestamp_ms >= begin_ms)
+            records = (read_record(record, source) for record in batch if record.timestamp_ms >= begin_ms)
             if found := [record for record in records if record is not None]:
                 yield found
 
@@ -125,16 +130,17 @@ async def _read(reader: PublishedRecords, offsets: Offsets) -> tuple[Sequence[To
         raise Incomplete(message) from error
 
 
-def _published(record: TopicRecord, source: str) -> PublishedRecord | None:
-    """Return a record of ours, or None for a record of another program."""
+def read_record(record: TopicRecord, source: str) -> PublishedRecord | None:
+    """Return a record of ours. Return None for one of another program, and for one that the service cannot have written."""
     if record.header("ce_source") != source:
         return None
     try:
+        _require_payload(record.value)
         return PublishedRecord(
             ce_id=UUID(record.header("ce_id")),
             payment_id=UUID((record.key or b"").decode()),
-            attempt=int(record.header("ce_attempt")),
-            sequence=int(record.header("ce_sequence")),
+            attempt=_number(record.header("ce_attempt")),
+            sequence=_number(record.header("ce_sequence")),
             topic=record.place.topic,
             partition=record.place.partition,
             offset=record.place.offset,
@@ -143,8 +149,27 @@ def _published(record: TopicRecord, source: str) -> PublishedRecord | None:
             headers=record.headers,
             recorded_at=datetime.fromtimestamp(record.timestamp_ms / 1000, UTC),
         )
-    except ValueError:
+    except (ValueError, OverflowError, OSError):
+        place = record.place
+        reason = "the service writes no such record"
+        log.warning(
+            "record_not_recovered", topic=place.topic, partition=place.partition, offset=place.offset, reason=reason
+        )
         return None
+
+
+def _require_payload(value: bytes | None) -> None:
+    """Raise ValueError for a value that PostgreSQL does not read as a JSON object."""
+    if value is None or b"\\u0000" in value or not isinstance(from_json(value, allow_inf_nan=False), dict):
+        raise ValueError
+
+
+def _number(text: str) -> int:
+    """Return a number from 1 to the largest `integer` of PostgreSQL. Raise ValueError."""
+    number = int(text)
+    if not 1 <= number <= _INTEGER_MAX:
+        raise ValueError
+    return number
 
 
 def _admin(config: KafkaSettings) -> AdminClient:
