@@ -13,7 +13,7 @@ COMPOSE = docker compose
 COMPILE = $(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --no-header
 
-.PHONY: help install demo test test-faults test-installation test-sandbox test-planted test-week fuzz mutants test-kafka test-browser test-clients test-asyncapi test-openapi test-npm test-examples test-scale check reference release release-check fmt docs site test-site bench shots lock \
+.PHONY: help install demo test test-faults test-installation test-sandbox test-planted test-week test-restore fuzz mutants test-kafka test-browser test-clients test-asyncapi test-openapi test-npm test-examples test-scale check reference release release-check fmt docs site test-site bench shots lock \
 	image image-test nginx-config-test test-nginx test-postgres test-alerts test-deploy payment-service-logs payment-service-restart test-payment-webhook
 .DEFAULT_GOAL := help
 
@@ -26,6 +26,7 @@ help:
 	@echo 'make test-sandbox            run the tests of the Stripe emulator'
 	@echo 'make test-planted            find 1,000 planted differences among 100,000 payments, and measure time and memory; about 10 minutes'
 	@echo 'make test-week               live through a week of virtual time, without webhooks and with old ones; the suite lives through three days'
+	@echo 'make test-restore            restore a backup that is ten minutes old, under load, and recover; the suite restores a young one'
 	@echo 'make test-kafka              run the tests that use a broker on Apache Kafka (needs Java and Maven, else exits 4)'
 	@echo 'make test-browser            drive the pages of the sandbox and the demo in Chromium (else exits 4)'
 	@echo 'make image                   build the container image with Docker, Podman or Buildah (else exits 4)'
@@ -83,6 +84,9 @@ test-planted: install
 
 test-week: install
 	@VIRTUAL_WEEK=whole $(BIN)/pytest tests/faults/test_virtual_week.py $(ARGS)
+
+test-restore: install
+	@BACKUP_AGE_S=600 $(BIN)/pytest tests/faults/test_recovery.py $(ARGS)
 
 test-kafka: install
 	@scripts/test-kafka $(ARGS)

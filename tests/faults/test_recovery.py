@@ -1,14 +1,17 @@
 """Restore a backup of a service under load, recover, and test that nothing is lost, sent or numbered twice.
 
 The recovery is killed at several points and run again. Jobs of clients run again, and the provider resends its events.
+`make test-restore` works for ten minutes between the backup and its restoration.
 """
 
 from __future__ import annotations
 
 import json
+import os
+import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final
 
 import pytest
 
@@ -21,45 +24,69 @@ from tests.support.kafka import ANNOUNCEMENTS, Record
 from tests.support.service import ServiceProcess
 from tests.support.shop import Shop
 
-pytestmark = pytest.mark.timeout(400)
+# How long the service works after the backup.
+BACKUP_AGE_S: Final = int(os.environ.get("BACKUP_AGE_S", "0"))
+QUIET_WITHIN_S: Final = 30 + BACKUP_AGE_S
 
-BEFORE = [f"o-before-{i}" for i in range(8)]
-DURING = [f"o-during-{i}" for i in range(8)]
-AFTER = [f"o-after-{i}" for i in range(8)]
-CANCELED = ["o-before-7", "o-during-7", "o-after-7"]
-CAPTURED = ["o-before-5", "o-during-5", "o-after-5"]
-HELD = ["o-before-4", "o-during-4", "o-after-4"]
-DECLINED = ["o-before-6", "o-during-6", "o-after-6"]
+pytestmark = pytest.mark.timeout(400 + 5 * BACKUP_AGE_S)
+
+
+def group(name: str) -> list[str]:
+    """Return the ids of eight orders. The last digit says what becomes of each."""
+    return [f"o-{name}-{i}" for i in range(8)]
+
+
+def of(order_ids: Sequence[str], digits: str) -> list[str]:
+    """Return the orders with one of these last digits."""
+    return [order_id for order_id in order_ids if order_id[-1] in digits]
+
+
+BEFORE: Final = group("before")
+DURING: Final = group("during")
+AFTER: Final = group("after")
+REFUNDED, HELD, CAPTURED, DECLINED, CANCELED = "01", "4", "5", "6", "7"
 CRASHES = ("recover.records.stored", "recover.operations.after", "recover.offsets.after")
 
 
 def run_jobs(shop: Shop, order_ids: Sequence[str]) -> list[int]:
     """Refund a part of two payments of each group, capture a part of one and cancel one, under the same keys each time."""
-    statuses = [
-        shop.refund(order_id, "5.00", f"refund-{order_id}") for order_id in order_ids if order_id[-1] in {"0", "1"}
-    ]
-    statuses += [
-        shop.request_change("capture", order_id, {"amount": "15.00"}, f"capture-{order_id}")
-        for order_id in order_ids
-        if order_id in CAPTURED
-    ]
-    return statuses + [
-        shop.request_change("cancel", order_id, {}, f"cancel-{order_id}")
-        for order_id in order_ids
-        if order_id in CANCELED
+    return [
+        *(shop.refund(order_id, "5.00", f"refund-{order_id}") for order_id in of(order_ids, REFUNDED)),
+        *(
+            shop.request_change("capture", order_id, {"amount": "15.00"}, f"capture-{order_id}")
+            for order_id in of(order_ids, CAPTURED)
+        ),
+        *(shop.request_change("cancel", order_id, {}, f"cancel-{order_id}") for order_id in of(order_ids, CANCELED)),
     ]
 
 
 def order(shop: Shop, order_ids: Sequence[str]) -> None:
     """Write orders; those that are captured or held are captured manually."""
-    shop.order(*(order_id for order_id in order_ids if order_id not in CAPTURED + HELD))
-    shop.order(*(order_id for order_id in order_ids if order_id in CAPTURED + HELD), capture_method="manual")
+    manual = of(order_ids, HELD + CAPTURED)
+    shop.order(*(order_id for order_id in order_ids if order_id not in manual))
+    shop.order(*manual, capture_method="manual")
 
 
 def pay(shop: Shop, order_ids: Sequence[str]) -> None:
     """Decline some payments once, then pay all that will not be canceled."""
-    shop.pay(*(order_id for order_id in order_ids if order_id in DECLINED), method="pm_card_chargeDeclined")
-    shop.pay(*(order_id for order_id in order_ids if order_id not in CANCELED))
+    shop.pay(*of(order_ids, DECLINED), method="pm_card_chargeDeclined")
+    shop.pay(*(order_id for order_id in order_ids if order_id[-1] not in CANCELED))
+
+
+def work(shop: Shop) -> Iterator[list[str]]:
+    """Order, pay, refund, capture and cancel until the backup has its age. Yield the orders whose jobs are done."""
+    until = time.monotonic() + BACKUP_AGE_S
+    wave = 0
+    while time.monotonic() < until:
+        orders = [one for part in range(5) for one in group(f"wave-{wave}-{part}")]
+        order(shop, orders)
+        pay(shop, orders)
+        paid = [one for one in orders if one[-1] not in HELD + CAPTURED + CANCELED]
+        shop.wait_status("succeeded", *paid)
+        shop.wait_status("authorized", *of(orders, HELD + CAPTURED))
+        assert set(run_jobs(shop, orders)) <= {201}
+        yield orders
+        wave += 1
 
 
 def published(shop: Shop) -> list[Record]:
@@ -107,8 +134,10 @@ def test_restored_backup_repeats_nothing_and_loses_nothing(shop: Shop) -> None:
     order(shop, AFTER)
     pay(shop, AFTER)
     shop.wait_quiet()
-    for orders in (BEFORE, DURING, AFTER):
+    groups = [BEFORE, DURING, AFTER]
+    for orders in groups:
         assert set(run_jobs(shop, orders)) <= {201}
+    groups += work(shop)
     shop.wait_quiet()
     first, done = published(shop), effects(shop)
     service.stop()
@@ -127,13 +156,13 @@ def test_restored_backup_repeats_nothing_and_loses_nothing(shop: Shop) -> None:
     assert contents(published(shop)) == contents(first)
 
     shop.serve()
-    shop.wait_quiet()
+    shop.wait_quiet(QUIET_WITHIN_S)
     for event in list_all(shop.sandbox, "events"):
         shop.sandbox.resend(event["id"])
-    shop.wait_quiet()
-    for orders in (BEFORE, DURING, AFTER):
+    shop.wait_quiet(QUIET_WITHIN_S)
+    for orders in groups:
         assert set(run_jobs(shop, orders)) <= {201}
-    shop.wait_quiet()
+    shop.wait_quiet(QUIET_WITHIN_S)
     assert effects(shop) == done, "no second intent, capture, refund or cancel"
     second = published(shop)
     assert all(len(known) == 1 for known in contents(second).values()), "one content and one number per id"
