@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from payment_service.domain.payment import Payment
 
 _SQL = load(__package__, "comparisons.sql")
+_PAYMENTS = load(__package__, "payments.sql")
 
 _CREATED: Final = {
     ObjectKind.INTENT: _SQL.payments_created,
@@ -93,7 +94,7 @@ async def payments_of_objects(
             in_flight=row["in_flight"],
             kinds=frozenset(row["kinds"]),
         )
-        for row in await connection.fetch(_SQL.payments_of_objects, provider, list(intents), list(ids))
+        for row in await connection.fetch(_PAYMENTS.of_objects, provider, list(intents), list(ids))
     ]
 
 

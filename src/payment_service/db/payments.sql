@@ -61,6 +61,21 @@ FROM payments
 WHERE id = $1
 FOR NO KEY UPDATE
 
+-- name: of_objects
+-- The payments that own these intents, or have these ids. $1 provider, $2 intents, $3 payments. A call is in flight while a worker
+-- makes it, or while it is due and young; an older one does not explain a difference.
+SELECT {terms}, {saved}, capture_method, created_at,
+       EXISTS (SELECT FROM operations o
+               WHERE o.payment_id = p.id
+                 AND (o.state = 'claimed' OR o.state = 'due' AND o.created_at > now() - interval '5 minutes')) AS in_flight,
+       ARRAY(SELECT DISTINCT o.kind FROM operations o WHERE o.payment_id = p.id) AS kinds
+FROM payments p
+WHERE p.provider = $1 AND p.id IN (
+    SELECT q.id FROM payments q WHERE q.provider = $1 AND q.provider_payment_id = ANY ($2::text[])
+    UNION
+    SELECT unnest($3::uuid[])
+)
+
 -- name: newest_of_orders
 SELECT DISTINCT ON (order_id) order_id, id FROM payments WHERE order_id = ANY ($1::text[]) ORDER BY order_id, attempt DESC
 
