@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from payment_service.flows.reconciliation.engine import Finished
     from payment_service.flows.state.context import Context
 
-# About 5 MB. More differences of one kind have one cause. Those that stay open are rows of `differences`.
+# About 5 MB. More differences of one kind have one cause. The table `differences` has each that stays open.
 SHOWN_MAX: Final = 10_000
 
 

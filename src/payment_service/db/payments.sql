@@ -61,6 +61,9 @@ FROM payments
 WHERE id = $1
 FOR NO KEY UPDATE
 
+-- name: newest_of_orders
+SELECT DISTINCT ON (order_id) order_id, id FROM payments WHERE order_id = ANY ($1::text[]) ORDER BY order_id, attempt DESC
+
 -- name: of_objects
 -- The payments that own these intents, or have these ids. $1 provider, $2 intents, $3 payments. A call is in flight while a worker
 -- makes it, or while it is due and young; an older one does not explain a difference.
@@ -75,9 +78,6 @@ WHERE p.provider = $1 AND p.id IN (
     UNION
     SELECT unnest($3::uuid[])
 )
-
--- name: newest_of_orders
-SELECT DISTINCT ON (order_id) order_id, id FROM payments WHERE order_id = ANY ($1::text[]) ORDER BY order_id, attempt DESC
 
 -- name: lock_expiring
 -- `expiring_at` is null for payments that are paid, ended, authorized or in process at a bank.
