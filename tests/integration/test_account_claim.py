@@ -177,11 +177,16 @@ async def test_key_of_another_account_is_refused(database_dsn: str, sandbox: San
 
 
 @pytest.mark.invariant("I18")
-async def test_deleted_product_is_claimed_again(database_dsn: str, sandbox: SandboxProcess) -> None:
+@pytest.mark.parametrize("whole", [True, False], ids=["deleted", "metadata erased"])
+async def test_deleted_product_is_claimed_again(database_dsn: str, sandbox: SandboxProcess, *, whole: bool) -> None:
+    """People tidy up in the Dashboard. An empty value erases a key (https://docs.stripe.com/metadata)."""
     client: Any = sandbox.client()
     async with replica(database_dsn, sandbox.base_url) as one:
         await one.claim.claim()
-        client.v1.products.delete(product_id("default"))
+        if whole:
+            client.v1.products.delete(product_id("default"))
+        else:
+            client.v1.products.update(product_id("default"), {"metadata": {"installation": "", "database": ""}})
         await one.check_later()
         assert one.claim.confirmed
         assert product(sandbox).metadata["installation"]

@@ -42,7 +42,10 @@ def product_id(deployment: str) -> str:
 
 
 async def claim(exchange: Exchange, installation: Installation, *, move: bool) -> ClaimAnswer:
-    """Claim the name, or check the claim. The usual check is one call, the first claim two."""
+    """Claim the name, or check the claim. The usual check is one call, the first claim two.
+
+    A product that was claimed and that somebody deleted, or whose metadata somebody erased, is claimed again.
+    """
     try:
         return await _claim(exchange, installation, move=move)
     except _NoAnswer as error:
@@ -53,13 +56,16 @@ async def claim(exchange: Exchange, installation: Installation, *, move: bool) -
 
 async def _claim(exchange: Exchange, installation: Installation, *, move: bool) -> ClaimAnswer:
     path = f"{PRODUCTS}/{product_id(installation.deployment)}"
+    erased = False
     if installation.claimed_at is not None and not move:
         found = await exchange("GET", path, "", "")
-        if found.status == HTTPStatus.OK:
+        erased = found.status == HTTPStatus.OK and _holder(found) is None
+        if found.status == HTTPStatus.OK and not erased:
             return _compare(installation, found, account="")
         if found.status == HTTPStatus.FORBIDDEN:
             return await _look_for_others(exchange, installation, account="")
-        _require(found, HTTPStatus.NOT_FOUND)
+        if not erased:
+            _require(found, HTTPStatus.NOT_FOUND)
     account = await _read_account(exchange)
     if not move and not _is_same_account(installation, account):
         return ClaimAnswer(state=ClaimState.OTHER_ACCOUNT, account=account, detail=account or "unknown")
@@ -67,7 +73,7 @@ async def _claim(exchange: Exchange, installation: Installation, *, move: bool) 
     if made.status == HTTPStatus.FORBIDDEN:
         return await _look_for_others(exchange, installation, account)
     if made.status == HTTPStatus.BAD_REQUEST and _code(made) == _EXISTS:
-        if move:
+        if move or erased:
             made = await exchange("POST", path, _form(installation, new=False), str(uuid4()))
         else:
             made = await exchange("GET", path, "", "")
@@ -89,13 +95,18 @@ def _compare(installation: Installation, response: Response, account: str) -> Cl
     product: Any = response.body if isinstance(response.body, dict) else {}
     if product.get("id") != product_id(installation.deployment):
         raise _NoAnswer("unreadable_answer")
-    metadata = product.get("metadata") or {}
-    holder, database = metadata.get("installation"), metadata.get("database")
+    holder, database = _holder(response), (product.get("metadata") or {}).get("database")
     if holder != str(installation.id):
         return ClaimAnswer(state=ClaimState.TAKEN, account=account, detail=read_token(holder) or "unknown")
     if database and installation.database and database != installation.database:
         return ClaimAnswer(state=ClaimState.COPIED, account=account, detail=read_token(database))
     return ClaimAnswer(state=ClaimState.HELD, account=account)
+
+
+def _holder(response: Response) -> object:
+    """Return the installation that the product names, or None."""
+    metadata = response.body.get("metadata") if isinstance(response.body, dict) else None
+    return (metadata.get("installation") or None) if isinstance(metadata, dict) else None
 
 
 async def _look_for_others(exchange: Exchange, installation: Installation, account: str) -> ClaimAnswer:
