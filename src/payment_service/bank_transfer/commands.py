@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from datetime import UTC, datetime
 from typing import IO, TYPE_CHECKING, Final
 
 from payment_service.bank_transfer import ledger
@@ -26,6 +25,7 @@ from payment_service.provider.providers import Providers
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from datetime import date
     from uuid import UUID
 
     from payment_service.db.pool import Pool
@@ -57,7 +57,7 @@ def confirm(name: str, *, transaction: str, amount: str, currency: str, booked_o
                 RefusalReason.NOT_FOUND,
                 "No payment by bank transfer has this order, id or reference: check it with `payment-service show`.",
             )
-        today = datetime.now(UTC).date()
+        today = await _today(pool)
         row = {
             "booking_date": booked_on or today.isoformat(),
             "amount": amount or asked.amount.decimal_text,
@@ -92,7 +92,12 @@ def end_refund(refund_id: UUID, *, failure: str) -> None:
 
 async def _import(pool: Pool, settings: CommandSettings, file: Iterable[bytes]) -> list[StatementLine]:
     transfers = await _transfers(pool, settings)
-    return await import_lines(transfers, file, operator.actor(), today=datetime.now(UTC).date())
+    return await import_lines(transfers, file, operator.actor(), today=await _today(pool))
+
+
+async def _today(pool: Pool) -> date:
+    """Return today by the clock of the database: a booking in the future is refused."""
+    return (await session.measured_clock(pool)).now().date()
 
 
 async def _transfers(pool: Pool, settings: CommandSettings) -> Transfers:
