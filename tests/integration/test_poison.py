@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import json
 
 import pytest
 
 from payment_service.db import operations, workers
 from payment_service.flows.state.errors import Unavailable
-from tests.integration.test_apply_webhooks import event, inbox
+from payment_service.flows.webhooks.apply import Webhooks
+from payment_service.provider.port import ProviderEvent
+from tests.integration.test_apply_webhooks import event, inbox, read
 from tests.support.flows import Flows
 
 # Stands for any fact that a constraint of the database does not allow.
@@ -93,3 +96,43 @@ async def test_an_event_the_database_rejects_is_parked_with_its_payment(flows: F
     assert (row["processed"], row["parked_reason"]) == (False, "not_applicable")
     assert await flows.pool.fetchval("SELECT count(*) FROM quarantine") == 0
     assert (await flows.payment("o-2"))["provider_payment_id"] is None
+
+
+async def test_an_event_whose_ids_look_like_card_numbers_is_applied_later(flows: Flows) -> None:
+    """It arrived before its payment. The stored event was masked, so its intent seemed to be another one."""
+    webhooks = inbox(flows)
+    intent_id = "pi_3af2d4111111111111111ab12"
+    early = event("o-2", id=intent_id)
+    renamed = read({**json.loads(early.payload), "id": "evt_3af2d4111111111111111ab12"})
+    for delivered in (renamed, event("o-3")):
+        await store(webhooks, delivered)
+    await flows.accept("o-2", "o-3")
+    await flows.pool.execute("UPDATE payment_events SET retry_at = now() WHERE NOT processed")
+    assert await webhooks.replay_once() == 2
+    assert [(await flows.payment(order_id))["status"] for order_id in ("o-2", "o-3")] == ["succeeded"] * 2
+    assert (await flows.payment("o-2"))["provider_payment_id"] == intent_id
+
+
+async def test_a_stored_event_that_names_itself_wrongly_blocks_no_other(flows: Flows) -> None:
+    """The row says which event it is."""
+    webhooks = inbox(flows)
+    bad, good = event("o-2"), event("o-3")
+    for early in (bad, good):
+        await store(webhooks, early)
+    await flows.accept("o-2", "o-3")
+    await flows.pool.execute(
+        """UPDATE payment_events SET payload = payload || '{"id": "evt_another", "created": 5}' WHERE provider_event_id = $1""",
+        bad.event_id,
+    )
+    await flows.pool.execute("UPDATE payment_events SET retry_at = now() WHERE NOT processed")
+    assert await webhooks.replay_once() == 2
+    assert await flows.pool.fetchval("SELECT count(*) FROM payment_events WHERE NOT processed") == 0
+    assert (await flows.payment("o-3"))["status"] == "succeeded"
+
+
+async def store(webhooks: Webhooks, delivered: ProviderEvent) -> None:
+    """Deliver an event, and wait until it is durable."""
+    taking = webhooks.take(delivered, "secret-1")
+    await asyncio.sleep(0)
+    await webhooks.store_once()
+    await taking

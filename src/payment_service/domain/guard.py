@@ -19,6 +19,14 @@ if TYPE_CHECKING:
 _CLIENT_SECRET: Final = re.compile(r"_secret_[A-Za-z0-9]+")
 _DIGITS_MAX: Final = 19  # of a card number; a number such as 1e999 would become a text of a thousand digits
 _SECRET_FIELDS: Final = frozenset({"client_secret"})
+# Fields in which a provider names its objects, and the form of its ids. An id has a letter, so it is no card number after a prefix.
+_OBJECT_FIELDS: Final = frozenset({
+    "id", "payment_intent", "charge", "latest_charge", "payment_method", "balance_transaction",
+})  # fmt: skip
+_OBJECT_ID: Final = re.compile(r"[a-z]{2,6}_(?=[0-9]*[A-Za-z])[0-9A-Za-z]{14,255}")
+# The ids of ours that the metadata of objects have: name-based UUIDs.
+_OUR_FIELDS: Final = frozenset({"payment_id", "refund_id"})
+_OUR_ID: Final = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[45][0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
 
 
 def may_need_cleaning(text: str) -> bool:
@@ -33,21 +41,40 @@ def clean(text: str) -> str:
     return card_numbers.mask(_CLIENT_SECRET.sub("_secret_***", text))
 
 
-def clean_json(value: Any) -> Any:
-    """Clean all texts, numbers and field names of a JSON value, and drop fields named `client_secret`."""
+def clean_json(value: Any, *, of_people: bool = False) -> Any:
+    """Clean all texts, numbers and field names of a JSON value, and drop fields named `client_secret`.
+
+    The ids by which a provider and we name objects stay: with a masked one, an event would be about another object.
+    `of_people`: the value is metadata, in which anybody may write.
+    """
     match value:
         case str():
             return clean(value)
         case dict():
-            return {clean(name): clean_json(inner) for name, inner in value.items() if name not in _SECRET_FIELDS}
+            return {
+                clean(name): inner
+                if _is_object_id(name, inner, of_people=of_people)
+                else clean_json(inner, of_people=of_people or name == "metadata")
+                for name, inner in value.items()
+                if name not in _SECRET_FIELDS
+            }
         case list():
-            return [clean_json(inner) for inner in value]
+            return [clean_json(inner, of_people=of_people) for inner in value]
         case bool() | None:
             return value
         case int() if card_numbers.contains(str(value)):
             return card_numbers.mask(str(value))
         case _:
             return value
+
+
+def _is_object_id(field: str, value: Any, *, of_people: bool) -> bool:
+    """Return whether a value is the id of an object in a field for it."""
+    if not isinstance(value, str):
+        return False
+    if of_people:
+        return field in _OUR_FIELDS and _OUR_ID.fullmatch(value) is not None
+    return field in _OBJECT_FIELDS and _OBJECT_ID.fullmatch(value) is not None
 
 
 def clean_payload(payload: str) -> str:

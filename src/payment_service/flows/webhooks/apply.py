@@ -326,16 +326,21 @@ class Webhooks:
         return replace(_result(event, fold.take(payment_id, event.fact)), payment_id=payment_id)
 
     def _translate(self, waiting: PendingEvent) -> ProviderEvent:
-        """Translate a stored event again. An event that its provider cannot parse is parked."""
+        """Translate a stored event again. An event that its provider cannot parse is parked.
+
+        The row says which event it is, whatever the payload says.
+        """
+        occurred_at = int(waiting.occurred_at.timestamp())
         try:
-            return self._context.providers.named(waiting.provider).translate(json.loads(waiting.payload))
+            found = self._context.providers.named(waiting.provider).translate(json.loads(waiting.payload))
+            return replace(found, provider=waiting.provider, event_id=waiting.event_id, occurred_at=occurred_at)
         except Exception as error:  # noqa: BLE001 - a third-party provider must not block the events of others
             log.error("event_not_translated", event_id=waiting.event_id, error=type(error).__name__)
         return ProviderEvent(
             provider=waiting.provider,
             event_id=waiting.event_id,
             event_type="",
-            occurred_at=int(waiting.occurred_at.timestamp()),
+            occurred_at=occurred_at,
             payload=waiting.payload,
             disposition=Disposition.APPLY,
             payment_id=None,

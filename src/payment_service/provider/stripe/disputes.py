@@ -10,6 +10,7 @@ from payment_service.domain.dispute import DisputeFact, DisputeListFact, Dispute
 from payment_service.provider.port import Request
 from payment_service.provider.stripe.amounts import from_stripe
 from payment_service.provider.stripe.api_versions import API_VERSION
+from payment_service.provider.stripe.ids import object_id
 from payment_service.provider.stripe.times import seconds
 from payment_service.provider.stripe.unknown_values import report_unknown
 from payment_service_events.currency import currency
@@ -50,8 +51,8 @@ def dispute_fact(dispute: Any, *, at: int, source: str, from_read: bool = False)
         details = dispute.get("evidence_details") or {}
         due_by = details.get("due_by")
         return DisputeFact(
-            intent_id=_text(dispute["payment_intent"]),
-            provider_dispute_id=_text(dispute["id"]),
+            intent_id=object_id(dispute["payment_intent"]),
+            provider_dispute_id=object_id(dispute["id"]),
             amount=from_stripe(dispute["amount"], currency(dispute["currency"])),
             status=_status(dispute["status"]),
             reason=_text(dispute["reason"])[:100],

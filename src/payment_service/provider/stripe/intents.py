@@ -11,6 +11,7 @@ from payment_service.provider.stripe import times
 from payment_service.provider.stripe.amounts import from_stripe
 from payment_service.provider.stripe.api_versions import API_VERSION
 from payment_service.provider.stripe.attempts import attempt_of_intent, decline_code, decline_reason, method_id
+from payment_service.provider.stripe.ids import object_id
 from payment_service.provider.stripe.unknown_values import report_unknown
 from payment_service_events.currency import currency
 
@@ -65,7 +66,7 @@ def intent_fact(
         decline = _decline(intent) if intent["status"] == "requires_payment_method" else None
         status = Status.DECLINED if decline else status
         return IntentFact(
-            intent_id=_text(intent["id"]),
+            intent_id=object_id(intent["id"]),
             status=status,
             at=at,
             source=source,

@@ -13,6 +13,7 @@ from payment_service.domain.refund import RefundFact, RefundListFact, RefundStat
 from payment_service.provider.port import Request
 from payment_service.provider.stripe.amounts import from_stripe
 from payment_service.provider.stripe.api_versions import API_VERSION, OWN
+from payment_service.provider.stripe.ids import object_id
 from payment_service.provider.stripe.times import seconds
 from payment_service.provider.stripe.unknown_values import report_unknown
 from payment_service_events.currency import currency
@@ -67,7 +68,7 @@ def intent_of_refund(request: Request) -> str:
 def next_page(request: Request, page: Any) -> Request | None:
     """Build the request for the next page of a list. Return None if there is none or the page is invalid."""
     try:
-        after = _text(page["data"][-1]["id"]) if page["has_more"] is True else None
+        after = object_id(page["data"][-1]["id"]) if page["has_more"] is True else None
     except (KeyError, IndexError, TypeError):
         return None
     return replace(request, path=f"{request.path}&{urlencode({'starting_after': after})}") if after else None
@@ -102,8 +103,8 @@ def refund_fact(refund: Any, *, at: int, source: str, from_read: bool = False) -
         if refund["object"] != "refund":
             raise TypeError
         return RefundFact(
-            intent_id=_text(refund["payment_intent"]),
-            provider_refund_id=_text(refund["id"]),
+            intent_id=object_id(refund["payment_intent"]),
+            provider_refund_id=object_id(refund["id"]),
             refund_id=_named_in(refund.get("metadata"), "refund_id"),
             payment_id=_named_in(refund.get("metadata"), "payment_id"),
             amount=from_stripe(refund["amount"], currency(refund["currency"])),
@@ -186,7 +187,7 @@ def refund_total_fact(charge: Any, *, at: int, source: str, major: Major = OWN) 
         # Before basil, Stripe adds the released part of an authorization; `amount_captured` is null after a cancellation.
         released = charge["amount"] - (charge["amount_captured"] or 0) if major.releases_are_refunds else 0
         total = from_stripe(charge["amount_refunded"] - released, currency(charge["currency"]))
-        return RefundTotalFact(intent_id=_text(charge["payment_intent"]), total=total, at=at, source=source)
+        return RefundTotalFact(intent_id=object_id(charge["payment_intent"]), total=total, at=at, source=source)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise _malformed("charge", error) from None
 

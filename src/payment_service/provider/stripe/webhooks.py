@@ -18,6 +18,7 @@ from payment_service.provider.stripe.amounts import from_stripe
 from payment_service.provider.stripe.api_versions import OWN, major_of
 from payment_service.provider.stripe.attempts import attempt_of_charge
 from payment_service.provider.stripe.disputes import dispute_fact, retrieve_dispute
+from payment_service.provider.stripe.ids import is_id, object_id
 from payment_service.provider.stripe.intents import intent_fact, is_foreign, retrieve_intent
 from payment_service.provider.stripe.refunds import (
     is_release,
@@ -41,7 +42,6 @@ DEPTH_MAX: Final = 64
 _CREATED_MIN: Final = 1_000_000_000
 _CREATED_MAX: Final = 9_999_999_999
 
-_EVENT_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,255}")
 _EVENT_TYPE: Final = re.compile(r"[A-Za-z0-9_.\[\]-]{1,255}")
 _METHOD: Final = re.compile(r"[a-z0-9_]{1,64}")
 _UNSTORABLE: Final = re.compile("[\x00\ud800-\udfff]")
@@ -136,7 +136,7 @@ def _missing(event: object) -> str | None:
     """Return what an event lacks, or None (https://docs.stripe.com/api/events/object)."""
     if not isinstance(event, dict):
         return "it is not an object"
-    if not _matches(_EVENT_ID, event.get("id")):
+    if not is_id(event.get("id")):
         return "its id is invalid"
     if not _matches(_EVENT_TYPE, event.get("type")):
         return "its type is invalid"
@@ -236,7 +236,7 @@ def _dispose(
 
 def _intent_id(event: dict[str, Any]) -> str | None:
     intent_id = event["data"]["object"].get("id" if event["type"] in _INTENT_TYPES else "payment_intent")
-    return intent_id if _matches(_EVENT_ID, intent_id) else None
+    return intent_id if is_id(intent_id) else None
 
 
 def _payment_id(subject: dict[str, Any], deployment: str, installation: str) -> UUID | None:
@@ -289,7 +289,7 @@ def _major_of(event: dict[str, Any]) -> Major | None:
 def _read_again(event: dict[str, Any]) -> ReadAgain | None:
     """Return how to read the event's object in our version. Return None if the event does not name it."""
     kind, subject_id, intent_id = event["type"], event["data"]["object"].get("id"), _intent_id(event)
-    if kind in _DISPUTE_TYPES and _matches(_EVENT_ID, subject_id):
+    if kind in _DISPUTE_TYPES and is_id(subject_id):
         return ReadAgain(request=retrieve_dispute(subject_id), after_capture=True)
     if intent_id is None:
         return None
@@ -300,8 +300,9 @@ def _read_again(event: dict[str, Any]) -> ReadAgain | None:
 
 def charge_fact(charge: dict[str, Any], *, at: int, source: str) -> ChargeFact:
     """Translate a charge (https://docs.stripe.com/api/charges/object). Raise ValueError, KeyError or TypeError."""
-    intent_id, charge_id, method = charge["payment_intent"], charge["id"], charge["payment_method_details"]["type"]
-    if not isinstance(intent_id, str) or not isinstance(charge_id, str) or not _matches(_METHOD, method):
+    intent_id, charge_id = object_id(charge["payment_intent"]), object_id(charge["id"])
+    method = charge["payment_method_details"]["type"]
+    if not _matches(_METHOD, method):
         raise TypeError
     return ChargeFact(
         intent_id=intent_id,
