@@ -145,7 +145,7 @@ class Topics:
         topics: Sequence[str] = ANNOUNCEMENTS,
         timeout_s: float = TIMEOUT_S,
     ) -> list[Record]:
-        """Read the topics from the beginning until `enough(records)`; raise NeverHappenedError after `timeout_s`.
+        """Read the topics from the beginning until `enough(records)`; raise NeverHappenedError if none comes for `timeout_s`.
 
         Records of one partition keep its order; those of different partitions arrive in any order. A record that breaks its
         contract fails the test that reads it.
@@ -156,7 +156,7 @@ class Topics:
             while not enough(records):
                 if time.monotonic() > deadline:
                     seen = [(record.topic, record.key) for record in records]
-                    message = f"Not enough records within {timeout_s} s; {len(records)} came: {seen[:50]}"
+                    message = f"No further record within {timeout_s} s; {len(records)} came: {seen[:50]}"
                     raise NeverHappenedError(message)
                 messages = consumer.consume(num_messages=500, timeout=0.05)
                 came = [Record.of(message) for message in messages if message.error() is None]
@@ -164,6 +164,8 @@ class Topics:
                     if _MARK not in record.headers:
                         contracts.validate_record(record.topic, record.key, record.value, record.headers)
                 records += came
+                if came:
+                    deadline = time.monotonic() + timeout_s
         return records
 
     def read_count(
