@@ -80,7 +80,7 @@ def statements(
         "results": (named("operations.sql", "record_results"), result),
         "orphaned claims": (named("operations.sql", "release_orphaned"), (worker, False)),
         "forgotten claims": (named("operations.sql", "release_unknown"), (worker, [])),
-        "heartbeat": (named("workers.sql", "heartbeat"), (worker, "stripe")),
+        "heartbeat": (named("workers.sql", "heartbeat"), (worker, "stripe", KINDS, datetime.now(UTC))),
         "reservation": (named("budget.sql", "take"), ("stripe", 1000.0, 1000.0, 16)),
         "checkout": (named("budget.sql", "spend_on_checkout"), ("stripe", 1000.0, 1000.0, 500.0, 500.0)),
         "page of events": (named("event_positions.sql", "claim_events"), ("stripe", 1000.0, 1000.0, 60.0, 0.1)),
