@@ -98,7 +98,7 @@ async def copy_rows(pool: Pool, plan: Plan, templates: Mapping[str, Template]) -
         rows = await connection.fetch("SELECT id, payment_id, provider_dispute_id FROM disputes")
         ids = [dispute_id(row[1], row[2]) for row in rows]
         await connection.execute(_NAME_DISPUTES, [row[0] for row in rows], ids, [row[1] for row in rows], timeout=600)
-        await connection.execute("ANALYZE", timeout=600)
+        await connection.execute("SET LOCAL lock_timeout = 0; ANALYZE", timeout=600)  # an autovacuum may hold a table
         for kind, ones in _by_kind(plan.copies).items():
             for sql in kind.sql:
                 await connection.execute(sql, [one.payment_id for one in ones], [one.other for one in ones])
