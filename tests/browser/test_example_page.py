@@ -56,6 +56,22 @@ def test_a_page_that_is_open_before_the_order_waits_for_it(page: Page, shop: Sho
     expect(page.get_by_role("alert")).to_have_text(THANKS)
 
 
+@pytest.mark.parametrize("path", ["order-to-pay", "new-payment"])
+def test_a_page_goes_on_after_a_lost_connection(page: Page, shop: Shop, address: str, path: str) -> None:
+    shop.order("o-1")
+    stripe: Any = shop.sandbox.client()
+    stripe.v1.payment_intents.cancel(shop.intent_of("o-1"))
+    shop.wait_status("canceled")
+    page.route(f"**/{path}", lambda route: route.abort("connectionreset"), times=1)
+    page.goto(address)
+    again = page.get_by_role("button", name="Start again")
+    again.click()
+    if path == "new-payment":
+        again.click()  # the first request was lost, and the page offers it again
+    pay_with(page, "Pays")
+    expect(page.get_by_role("alert")).to_have_text(THANKS)
+
+
 @pytest.mark.parametrize(
     ("choice", "text"),
     [

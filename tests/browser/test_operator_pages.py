@@ -91,8 +91,10 @@ def screen(request: pytest.FixtureRequest) -> dict[str, Any]:
 
 def go(page: Page, section: str) -> None:
     """Open a section by its link in the header."""
-    page.get_by_role("navigation", name="Sections").get_by_role("link", name=section, exact=True).click()
-    expect(page.get_by_role("heading", level=1)).to_be_visible()
+    link = page.get_by_role("navigation", name="Sections").get_by_role("link", name=section, exact=True)
+    with page.expect_navigation():  # the page before may look the same
+        link.click()
+    expect(link).to_have_attribute("aria-current", "page")
 
 
 def find(page: Page, words: str) -> None:
@@ -306,8 +308,10 @@ def test_keyboard_finds_and_opens_a_payment(pages: Pages) -> None:
     page = pages.log_in("ada", "support", **DESKTOP)
     go(page, "Payments")
     page.keyboard.press("?")
-    expect(page.get_by_role("dialog", name="Keyboard shortcuts")).to_be_visible()
+    dialog = page.get_by_role("dialog", name="Keyboard shortcuts")
+    expect(dialog).to_be_visible()
     page.keyboard.press("Escape")
+    expect(dialog).to_be_hidden()
     for key in ("j", "j", "k", "j"):
         page.keyboard.press(key)
     second = page.get_by_role("row").nth(2).get_by_role("link")

@@ -13,7 +13,9 @@ import pytest
 from payment_service.db import differences
 from payment_service.domain.differences import Sides
 from payment_service.flows.reconciliation.missing_events import SETTLED_AFTER_S
+from payment_service.flows.reconciliation.provider_reads import ProviderUnavailable
 from payment_service.flows.webhooks.apply import Webhooks
+from payment_service.provider.port import CURSOR_LOST, EventPage, Transient
 from tests.support.flows import name_of
 from tests.support.harness import Harness
 from tests.support.reconcile import Result, reconcile, reconciliation, window
@@ -147,3 +149,15 @@ async def test_slices_are_read_from_the_oldest_and_a_lost_place_begins_its_slice
     )
     assert await reconciliation(harness, Result(), sides=EVENTS).resume() is not None
     assert await statuses(harness) == {"succeeded"}
+
+
+async def test_a_place_that_is_lost_again_and_again_ends_the_run(
+    harness: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def lose(*, after: str = "", **_window: Any) -> EventPage | Transient:
+        lost = Transient(code=CURSOR_LOST, retry_after_s=0)
+        return lost if after else EventPage(events=(), at=0, next_after="evt_1")
+
+    monkeypatch.setattr(harness.flows.provider, "recent_events", lose)
+    with pytest.raises(ProviderUnavailable, match="does not end"):
+        await reconcile(harness, sides=EVENTS)

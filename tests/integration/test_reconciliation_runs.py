@@ -15,11 +15,12 @@ from payment_service.db.gauges import sample
 from payment_service.db.reconciliations import Counts, LeaseLost
 from payment_service.domain import differences as codes
 from payment_service.domain.differences import CATALOG, Sides, describe
-from payment_service.flows.reconciliation import provider_objects, provider_reads
+from payment_service.flows.reconciliation import list_progress, provider_objects, provider_reads
 from payment_service.flows.reconciliation.engine import AlreadyRunning
 from payment_service.flows.reconciliation.journal import Interrupted, Pace
 from payment_service.flows.reconciliation.missing_events import SETTLED_AFTER_S
 from payment_service.flows.reconciliation.provider_reads import ProviderUnavailable
+from payment_service.provider.listed_objects import ListedPage, ObjectKind
 from payment_service.provider.port import Transient
 from payment_service.telemetry import metrics
 from tests.support.flows import name_of
@@ -331,3 +332,20 @@ async def test_a_page_is_retried_before_the_run_stops(harness: Harness, monkeypa
     monkeypatch.setattr(harness.flows.provider, "list_objects", fails_once)
     assert (await reconcile(harness)).found == []
     assert failures == []
+
+
+async def test_a_list_that_alternates_between_two_pages_ends(harness: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(list_progress, "STANDSTILL_PAGES_MAX", 3)
+    await paid_without_webhook(harness, "o-1", "o-2")
+    list_objects = harness.flows.provider.list_objects
+
+    async def alternate(kind: ObjectKind, *, after: str, **window: Any) -> ListedPage:
+        everything = await list_objects(kind, after="", **window)
+        assert isinstance(everything, ListedPage)
+        first, second = everything.objects
+        turn = first if after == second.object_id else second
+        return ListedPage(objects=(turn,), after=turn.object_id)
+
+    monkeypatch.setattr(harness.flows.provider, "list_objects", alternate)
+    with pytest.raises(ProviderUnavailable, match="does not end"):
+        await reconcile(harness)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import pytest
 
 from payment_service.db.placements import Place
 from payment_service.flows.comparisons.topics import TopicRecord
-from payment_service.kafka.recovery import read_record
+from payment_service.kafka.recovery import read_record, select
 
 SOURCE = "/payment-service/default"
 HEADERS = {
@@ -31,15 +32,30 @@ def with_header(name: str, value: bytes | None) -> TopicRecord:
 
 
 def test_a_record_of_the_service_is_taken() -> None:
-    taken = read_record(RECORD, SOURCE)
+    taken = read_record(RECORD)
     assert taken is not None
     assert (taken.attempt, taken.sequence, taken.offset, taken.value) == (1, 2, 7, RECORD.value)
+
+
+def test_records_of_other_programs_and_of_before_are_not_selected_and_skipped_ones_are_counted() -> None:
+    at_ms = RECORD.timestamp_ms
+    before, other, forged = (
+        replace(RECORD, timestamp_ms=at_ms - 1),
+        with_header("ce_source", b"/x"),
+        with_header("ce_id", b"1"),
+    )
+    selected = select([before, other, forged, RECORD, with_header("ce_source", None)], SOURCE, at_ms)
+    assert (selected.records, selected.skipped) == ([read_record(RECORD)], 1)
+
+
+@pytest.mark.parametrize("text", [r"a\u0000b", r"\u0000", r"\\u0000", "\\"])
+def test_text_that_looks_like_an_escape_is_text(text: str) -> None:
+    assert read_record(replace(RECORD, value=json.dumps({"order_id": text}).encode())) is not None
 
 
 @pytest.mark.parametrize(
     "record",
     [
-        with_header("ce_source", b"/another"),
         with_header("ce_id", b"1"),
         with_header("ce_id", None),
         with_header("ce_sequence", b"0"),
@@ -52,8 +68,11 @@ def test_a_record_of_the_service_is_taken() -> None:
         replace(RECORD, value=b""),
         replace(RECORD, value=b"\xff\xfe{\x00}\x00"),
         replace(RECORD, value=b"[1]"),
+        replace(RECORD, value=b"{}"),
+        replace(RECORD, value=b'{"order_id":1}'),
         replace(RECORD, value=b'{"order_id":NaN}'),
         replace(RECORD, value=b'{"order_id":"\\u0000"}'),
+        replace(RECORD, value=b'{"order_id":"\\\\\\u0000"}'),
         replace(RECORD, value=b'{"order_id":"\\ud800"}'),
         replace(RECORD, value=b'{"a":' * 100_000),
         replace(RECORD, timestamp_ms=2**62),
@@ -61,4 +80,4 @@ def test_a_record_of_the_service_is_taken() -> None:
 )
 def test_any_other_record_stops_no_recovery(record: TopicRecord) -> None:
     """PostgreSQL reads the values as JSON, so one such value would stop the recovery of all payments."""
-    assert read_record(record, SOURCE) is None
+    assert read_record(record) is None

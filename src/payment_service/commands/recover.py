@@ -63,8 +63,8 @@ async def _recover(config: Config, pool: Pool, restored_to: datetime, *, dry_run
 
 async def _run(config: Config, steps: Recovery, restored_to: datetime, *, dry_run: bool) -> list[OffsetChange]:
     """Run the steps. The offsets come last: the service reads the orders again only if everything before is stored."""
-    async for records in topics.published_since(config, config.deployment, restored_to):
-        await steps.store(records)
+    async for published in topics.published_since(config, config.deployment, restored_to):
+        await steps.store(published.records, skipped=published.skipped)
         reached("recover.records.stored")
     await steps.write_records()
     await steps.look_first()

@@ -285,6 +285,9 @@ class RecoveryReport(BaseModel):
     dry_run: bool = Field(description="True: nothing was changed.")
     records_recovered: int = Field(description="Published records that the backup lacked.")
     records_already_published: int = Field(description="Records that the backup had as pending and the topics have.")
+    records_skipped: int = Field(
+        description="Records with our ce_source that the service cannot have written; the log names each one."
+    )
     operations_to_look_first: int = Field(
         description="Unfinished operations that read at the provider before they send."
     )

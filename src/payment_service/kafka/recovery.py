@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -34,6 +35,8 @@ log = structlog.get_logger(__name__)
 MARGIN: Final = timedelta(minutes=10)
 TIMEOUT_S: Final = 10.0
 _INTEGER_MAX: Final = 2**31 - 1
+# PostgreSQL stores no null character. After an escaped backslash, the same letters are text.
+_NULL_CHARACTER: Final = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 _LOGGER: Final = logging.getLogger("librdkafka")
 # The broker's answers while a member, perhaps a killed one until its session ends, owns the offsets.
 _HAS_MEMBERS: Final = frozenset({KafkaError.NON_EMPTY_GROUP, KafkaError.UNKNOWN_MEMBER_ID})
@@ -49,9 +52,15 @@ class OffsetChange:
     offset: int
 
 
-async def published_since(
-    config: KafkaSettings, deployment: str, since: datetime
-) -> AsyncIterator[list[PublishedRecord]]:
+@dataclass(frozen=True, slots=True)
+class Published:
+    """A batch of records. `skipped`: how many more name us as their source, but cannot have been written by the service."""
+
+    records: list[PublishedRecord]
+    skipped: int
+
+
+async def published_since(config: KafkaSettings, deployment: str, since: datetime) -> AsyncIterator[Published]:
     """Yield the records of this deployment on `payments.*` since a time, minus MARGIN. Raise KafkaException and Incomplete."""
     begin_ms = int((since - MARGIN).timestamp() * 1000)
     source = f"/payment-service/{deployment}"
@@ -59,8 +68,8 @@ async def published_since(
         offsets = await reader.starts(since - MARGIN)
         while offsets:
             batch, offsets = await _read(reader, offsets)
-            records = (read_record(record, source) for record in batch if record.timestamp_ms >= begin_ms)
-            if found := [record for record in records if record is not None]:
+            found = select(batch, source, begin_ms)
+            if found.records or found.skipped:
                 yield found
 
 
@@ -130,10 +139,15 @@ async def _read(reader: PublishedRecords, offsets: Offsets) -> tuple[Sequence[To
         raise Incomplete(message) from error
 
 
-def read_record(record: TopicRecord, source: str) -> PublishedRecord | None:
-    """Return a record of ours. Return None for one of another program, and for one that the service cannot have written."""
-    if record.header("ce_source") != source:
-        return None
+def select(batch: Iterable[TopicRecord], source: str, begin_ms: int) -> Published:
+    """Select the records of a deployment since a time (milliseconds since 1970)."""
+    ours = [one for one in batch if one.header("ce_source") == source and one.timestamp_ms >= begin_ms]
+    records = [record for record in map(read_record, ours) if record is not None]
+    return Published(records, skipped=len(ours) - len(records))
+
+
+def read_record(record: TopicRecord) -> PublishedRecord | None:
+    """Return a record of ours, or None for one that the service cannot have written."""
     try:
         _require_payload(record.value)
         return PublishedRecord(
@@ -159,9 +173,13 @@ def read_record(record: TopicRecord, source: str) -> PublishedRecord | None:
 
 
 def _require_payload(value: bytes | None) -> None:
-    """Raise ValueError for a value that PostgreSQL does not read as a JSON object."""
-    if value is None or b"\\u0000" in value or not isinstance(from_json(value, allow_inf_nan=False), dict):
+    """Raise ValueError for a value that is no JSON object of an order, or that PostgreSQL does not read as JSON."""
+    if value is None or _NULL_CHARACTER.search(value) or not _has_order(from_json(value, allow_inf_nan=False)):
         raise ValueError
+
+
+def _has_order(payload: Any) -> bool:
+    return isinstance(payload, dict) and isinstance(payload.get("order_id"), str)
 
 
 def _number(text: str) -> int:

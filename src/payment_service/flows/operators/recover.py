@@ -41,6 +41,7 @@ class Recovered:
 
     records_recovered: int = 0
     records_already_published: int = 0
+    records_skipped: int = 0
     operations_to_look_first: int = 0
     creates_withdrawn: int = 0
     intents_found: int = 0
@@ -76,12 +77,13 @@ class Recovery:
             )
             raise Refusal(RefusalReason.NOT_YET, message)
 
-    async def store(self, records: Sequence[PublishedRecord]) -> None:
-        """Store what was published since the backup, so that no number is used twice."""
+    async def store(self, records: Sequence[PublishedRecord], *, skipped: int = 0) -> None:
+        """Store what was published since the backup, so that no number is used twice. Count the `skipped` records."""
         async with self._step() as connection:
             lost, published = await recovery.insert_records(connection, records)
             self.done.records_recovered += lost
             self.done.records_already_published += published
+        self.done.records_skipped += skipped
 
     async def write_records(self) -> None:
         """Write the stored records to the outbox and the history, as the lost database had them."""

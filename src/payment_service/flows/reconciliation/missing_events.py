@@ -14,6 +14,7 @@ from payment_service.db import differences, events, payments
 from payment_service.db.reconciliations import Counts
 from payment_service.domain.differences import EVENT_MISSING, Difference, Sides
 from payment_service.flows.reconciliation.journal import Step
+from payment_service.flows.reconciliation.list_progress import ListProgress
 from payment_service.provider.calls import read_events
 from payment_service.provider.port import CURSOR_LOST, Disposition, EventPage, Transient
 
@@ -58,16 +59,19 @@ class MissingEvents:
             await differences.resolve_processed_events(self._pool, self._reads.name)
 
     async def _compare_slice(self, journal: Journal, created_from: int, created_to: int, after: str) -> None:
+        progress = ListProgress(self._reads.name, created_from)
         while True:
             page = await self._page(journal, created_from, created_to, after)
             if page is None:
                 # The provider has deleted the event at the place. Its slice begins again, and changes nothing twice.
+                progress.restart()
                 after = ""
                 continue
             following = f"{created_from} {page.next_after}" if page.next_after else f"{created_from + SLICE_S}"
             await self._take(journal, page, f"{created_from} {after}".rstrip(), following)
             if not page.next_after:
                 return
+            progress.advance(page.events[-1].occurred_at if page.events else 0)
             after = page.next_after
 
     async def _page(self, journal: Journal, created_from: int, created_to: int, after: str) -> EventPage | None:

@@ -29,6 +29,7 @@ from payment_service.flows.reconciliation.judgments import (
     missing_object,
     stray_cancel_id,
 )
+from payment_service.flows.reconciliation.list_progress import ListProgress
 from payment_service.flows.reconciliation.repairs import Repaired, repair
 from payment_service.provider.listed_objects import PAGE_SIZE, ListedObject, NoObject, ObjectKind
 
@@ -98,6 +99,7 @@ class ProviderObjects:
     async def _compare_list(self, journal: Journal, kind: ObjectKind, place: Sequence[str]) -> None:
         window, after = journal.window, place[0] if place else ""
         created_from, created_to = int(window.since.timestamp()), int(window.until.timestamp())
+        progress = ListProgress(self._reads.name, created_from)
         while True:
             here = f"{_LIST} {kind} {after}".rstrip()
             page = await self._reads.page(journal, kind, created_from=created_from, created_to=created_to, after=after)
@@ -106,6 +108,7 @@ class ProviderObjects:
             await self._look_again(journal, following if page.after else here)
             if page.after is None:
                 return
+            progress.advance(page.objects[-1].created if page.objects else 0)
             after = page.after
 
     async def _compare_rows(self, journal: Journal, kind: ObjectKind, place: Sequence[str]) -> None:
