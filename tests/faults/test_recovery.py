@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
@@ -17,7 +17,7 @@ import pytest
 
 from payment_service.contracts.operators import RecoveryReport
 from tests.support.backup import Backup
-from tests.support.checker import list_all, violations
+from tests.support.checker import list_all, order_of, violations
 from tests.support.command import run
 from tests.support.eventually import eventually
 from tests.support.kafka import ANNOUNCEMENTS, Record
@@ -44,6 +44,7 @@ def of(order_ids: Sequence[str], digits: str) -> list[str]:
 BEFORE: Final = group("before")
 DURING: Final = group("during")
 AFTER: Final = group("after")
+KILLED: Final = group("killed")
 REFUNDED, HELD, CAPTURED, DECLINED, CANCELED = "01", "4", "5", "6", "7"
 CRASHES = ("recover.records.stored", "recover.operations.after", "recover.offsets.after")
 
@@ -113,10 +114,21 @@ def report(result: Any) -> Mapping[str, Any]:
     return shown
 
 
-def effects(shop: Shop) -> Counter[str]:
-    """Return how often each irreversible effect happened at the provider."""
-    counted = {"intent.created", "charge.captured", "refund.created", "intent.canceled"}
-    return Counter(entry["effect"] for entry in shop.sandbox.ledger() if entry["effect"] in counted)
+def effects(shop: Shop) -> dict[str, Counter[str]]:
+    """Return how often each irreversible effect happened to each order at the provider."""
+    found: dict[str, Counter[str]] = defaultdict(Counter)
+    for entry in shop.sandbox.ledger():
+        if entry["effect"] in {"intent.created", "charge.captured", "refund.created", "intent.canceled"}:
+            found[order_of(entry)][entry["effect"]] += 1
+    return found
+
+
+def kill_under_load(shop: Shop, service: ServiceProcess) -> None:
+    """Kill the service while orders, payments and their events are under way."""
+    order(shop, KILLED)
+    pay(shop, KILLED[:4])
+    service.kill()
+    service.wait_killed()
 
 
 @pytest.mark.invariant("I5")
@@ -139,8 +151,10 @@ def test_restored_backup_repeats_nothing_and_loses_nothing(shop: Shop) -> None:
         assert set(run_jobs(shop, orders)) <= {201}
     groups += work(shop)
     shop.wait_quiet()
-    first, done = published(shop), effects(shop)
-    service.stop()
+    done = effects(shop)
+    kill_under_load(shop, service)
+    shop.topics.end_sessions(shop.group_id)
+    first = published(shop)
     backup.restore(shop.dsn)
     eventually(lambda: shop.count("workers", "heartbeat_at > now() - interval '5 s'") == 0)
 
@@ -156,13 +170,15 @@ def test_restored_backup_repeats_nothing_and_loses_nothing(shop: Shop) -> None:
     assert contents(published(shop)) == contents(first)
 
     shop.serve()
+    pay(shop, KILLED[4:])
     shop.wait_quiet(QUIET_WITHIN_S)
     for event in list_all(shop.sandbox, "events"):
         shop.sandbox.resend(event["id"])
     shop.wait_quiet(QUIET_WITHIN_S)
-    for orders in groups:
+    for orders in [*groups, KILLED]:
         assert set(run_jobs(shop, orders)) <= {201}
     shop.wait_quiet(QUIET_WITHIN_S)
+    done |= {killed: done[after] for killed, after in zip(KILLED, AFTER, strict=True)}
     assert effects(shop) == done, "no second intent, capture, refund or cancel"
     second = published(shop)
     assert all(len(known) == 1 for known in contents(second).values()), "one content and one number per id"

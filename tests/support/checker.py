@@ -162,12 +162,12 @@ def violations(evidence: Evidence) -> list[Violation]:
 
 def one_charge_per_order(evidence: Evidence) -> Iterator[Violation]:
     """I1: at most one captured charge per order, and no payable intent besides its payments' own."""
-    captured = Counter(_order(entry) for entry in evidence.ledger if entry["effect"] == "charge.captured")
+    captured = Counter(order_of(entry) for entry in evidence.ledger if entry["effect"] == "charge.captured")
     yield from (Violation("I1", order, f"captured {times} times") for order, times in captured.items() if times > 1)
     made: dict[str, list[str]] = defaultdict(list)
     for entry in evidence.ledger:
         if entry["effect"] == "intent.created":
-            made[_order(entry)].append(entry["payment_intent"])
+            made[order_of(entry)].append(entry["payment_intent"])
     canceled = {entry["payment_intent"] for entry in evidence.ledger if entry["effect"] == "intent.canceled"}
     own: dict[str, set[str | None]] = defaultdict(set)
     for row in evidence.tables["payments"]:
@@ -246,7 +246,7 @@ def sums_hold(evidence: Evidence) -> Iterator[Violation]:
     received: Counter[str] = Counter()
     currencies: dict[str, set[str]] = defaultdict(set)
     for entry in evidence.ledger:
-        currencies[_order(entry)].add(entry["currency"])
+        currencies[order_of(entry)].add(entry["currency"])
         if entry["effect"] == "charge.captured":
             received[entry["payment_intent"]] += entry["amount"]
     for row in evidence.tables["payments"]:
@@ -288,7 +288,7 @@ JUDGES: Final[Sequence[Callable[[Evidence], Iterator[Violation]]]] = (
 )
 
 
-def _order(entry: Row) -> str:
+def order_of(entry: Row) -> str:
     return str(entry["metadata"].get("order_id"))
 
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 import json
 import time
 import uuid
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import closing
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import Any, Final, Self
 
@@ -199,6 +199,21 @@ class Topics:
         """Commit a position of partition 0 of the orders for a group, as tools do that move or reset a group."""
         with closing(Consumer({"bootstrap.servers": self.bootstrap_servers, "group.id": group, **QUIET})) as client:
             client.commit(offsets=[TopicPartition(ORDERS, 0, offset, metadata)], asynchronous=False)
+
+    @contextmanager
+    def member(self, group: str) -> Iterator[None]:
+        """Be a member of a group that has partitions, and commit nothing."""
+        # A join waits for half of the session.
+        names: Any = {"bootstrap.servers": self.bootstrap_servers, "group.id": group, "session.timeout.ms": 2_000}
+        with closing(Consumer({**names, **_FROM_START})) as consumer:
+            consumer.subscribe([ORDERS])
+            eventually(lambda: consumer.poll(0.1) is not None or consumer.assignment(), timeout_s=60)
+            yield
+
+    def end_sessions(self, group: str) -> None:
+        """Wait until a group has no killed member. The embedded broker ends its session only when another member joins."""
+        with self.member(group):
+            pass
 
     def delete_all(self) -> None:
         """Delete every topic and consumer group, so that the next test has an empty broker."""

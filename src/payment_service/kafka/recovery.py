@@ -99,16 +99,17 @@ def set_offsets(config: KafkaSettings, changes: Iterable[OffsetChange]) -> None:
     client = _admin(config)
     try:
         done = client.alter_consumer_group_offsets([group], request_timeout=TIMEOUT_S)[config.kafka_group_id].result()
+        for partition in done.topic_partitions:
+            if partition.error is not None:
+                raise KafkaException(partition.error)
     except KafkaException as error:
         if error.args[0].code() not in _HAS_MEMBERS:
             raise
         message = (
-            f"The consumer group {config.kafka_group_id} has members: stop every replica, and run the command again."
+            f"The consumer group {config.kafka_group_id} has members: stop every replica, and run the command again. "
+            "The broker keeps a killed replica until its session ends."
         )
         raise Incomplete(message) from None
-    for partition in done.topic_partitions:
-        if partition.error is not None:
-            raise KafkaException(partition.error)
 
 
 def members_of_group(config: KafkaSettings) -> int:
