@@ -151,6 +151,35 @@ async def test_a_reread_order_finds_its_existing_intent(harness: Harness, paid: 
     assert [entry["effect"] for entry in harness.sandbox.ledger()].count("intent.created") == 1
 
 
+@pytest.mark.parametrize("order", [list, lambda events: events[::-1]], ids=["in_order", "in_reverse"])
+async def test_events_that_come_before_the_intent_of_their_payment_wait_for_it(harness: Harness, order: Any) -> None:
+    """The orders are read again, and the provider resends events while their creates wait."""
+    refunded, disputed = await harness.pay("o-1"), await harness.pay("o-2", "pm_card_createDispute")
+    client: Any = harness.sandbox.client()
+    intent = (await harness.flows.payment("o-1"))["provider_payment_id"]
+    client.v1.refunds.create({"payment_intent": intent, "amount": 500})
+    await harness.run_until_idle()
+    published = await topics(harness, refunded, disputed)
+    assert published == [["initiated", "refunded", "succeeded"], ["disputed", "initiated", "succeeded"]]
+    await harness.dispatcher.stop(5)
+    await restore_without_orders(harness)
+    harness.seen.clear()
+    await harness.flows.intake.accept([inbound_record(flows_order(f"o-{i}"), i) for i in (1, 2)])
+    await harness.deliver(order)
+    again = harness.flows.dispatcher()
+    await again.start()
+    await harness.run_until_idle()
+    await again.stop(5)
+    assert await harness.flows.pool.fetchval("SELECT count(*) FROM payment_events WHERE parked_reason IS NOT NULL") == 0
+    assert await amounts(harness, refunded) == ("19.90", "5.00")
+    assert await topics(harness, refunded, disputed) == published
+
+
+async def topics(harness: Harness, *payments: UUID) -> list[list[str]]:
+    """Return the topics of each payment, sorted."""
+    return [sorted(topic for topic, _ in await harness.published(payment)) for payment in payments]
+
+
 async def test_a_late_new_order_gets_its_intent(harness: Harness) -> None:
     """The first read finds nothing, so the create is sent under the first key."""
     await harness.flows.intake.accept([inbound_record(flows_order("o-1"), 0, age=timedelta(days=2))])

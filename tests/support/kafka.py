@@ -210,11 +210,6 @@ class Topics:
             eventually(lambda: consumer.poll(0.1) is not None or consumer.assignment(), timeout_s=60)
             yield
 
-    def end_sessions(self, group: str) -> None:
-        """Wait until a group has no killed member. The embedded broker ends its session only when another member joins."""
-        with self.member(group):
-            pass
-
     def delete_all(self) -> None:
         """Delete every topic and consumer group, so that the next test has an empty broker."""
         client = admin(self.bootstrap_servers)

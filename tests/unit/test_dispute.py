@@ -9,8 +9,8 @@ from itertools import permutations
 import pytest
 
 from payment_service.domain.dispute import Dispute, DisputeChanged, DisputeFact, DisputeStatus, apply_dispute
+from payment_service.domain.early_facts import ReadIntent
 from payment_service.domain.payment import Parked, Status
-from payment_service.domain.refund import ReadIntent
 from payment_service_events.declaration import EventData
 from payment_service_events.money import Money
 from payment_service_events.published_events import DisputeClosed, Disputed

@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from payment_service.domain.early_facts import ReadIntent
 from payment_service.domain.payment import Ignored, Parked, Payment, Status
 from payment_service.domain.refund import (
     AnyRefundFact,
     NotRefundable,
-    ReadIntent,
     ReadRefunds,
     Refund,
     RefundFact,

@@ -9,6 +9,8 @@ SET restored_to = CASE WHEN recovery.finished_at IS NULL THEN least(recovery.res
 RETURNING restored_to
 
 -- name: finish
+-- The readers of the backup have not died: it was made while they read.
+WITH readers AS (UPDATE partition_readers SET ended_at = now() WHERE ended_at IS NULL)
 UPDATE recovery SET finished_at = now()
 
 -- name: unfinished

@@ -14,10 +14,10 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
+from payment_service.domain.early_facts import ReadIntent, check_intent
 from payment_service.domain.ids import dispute_id
 from payment_service.domain.payment import FactKey, Ignored, Parked, Payment
 from payment_service.domain.payment_event import PaymentEvent, utc
-from payment_service.domain.refund import ReadIntent
 from payment_service_events.published_events import DisputeClosed, Disputed
 
 if TYPE_CHECKING:
@@ -164,12 +164,8 @@ DisputeVerdict = DisputeChanged | ReadIntent | Ignored | Parked
 
 def apply_dispute(payment: Payment, was: Dispute | None, fact: DisputeFact) -> DisputeVerdict:
     """Fold a fact into a dispute (None: it is new). Pure; never raises."""
-    if payment.provider_payment_id != fact.intent_id:
-        return Parked(
-            "unexpected_money", f"{fact.provider_dispute_id} disputes {fact.intent_id}, not the payment's own"
-        )
-    if payment.captured.minor == 0:
-        return ReadIntent(f"{fact.provider_dispute_id} disputes money that is not captured yet")
+    if (premature := check_intent(payment, fact.intent_id, f"dispute {fact.provider_dispute_id}")) is not None:
+        return premature
     rank, precedence = _order_of(fact.status)
     key = FactKey(rank, fact.at, precedence, fact.source)
     if was is not None and key <= was.key:

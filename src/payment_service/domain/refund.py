@@ -14,6 +14,7 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import TYPE_CHECKING, ClassVar, Final, Literal
 
+from payment_service.domain.early_facts import ReadIntent, check_intent
 from payment_service.domain.ids import external_refund_id
 from payment_service.domain.payment import FactKey, Ignored, Parked, Payment
 from payment_service.domain.payment_event import PaymentEvent
@@ -162,13 +163,6 @@ class RefundsChanged:
 
 
 @dataclass(frozen=True, slots=True)
-class ReadIntent:
-    """The fact depends on an unknown capture: read the intent, then apply the fact again."""
-
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
 class ReadRefunds:
     """The sum would exceed the captured amount, so a fact is missing: read all refunds of the intent."""
 
@@ -280,12 +274,8 @@ def _apply_facts(payment: Payment, refunds: Mapping[UUID, Refund], facts: Sequen
     now = dict(refunds)
     times: dict[UUID, int | None] = {}
     for fact in sorted(facts, key=lambda fact: (fact.status not in _WITHOUT_EFFECT, fact.created_at or fact.at)):
-        if payment.provider_payment_id != fact.intent_id:
-            return Parked(
-                "unexpected_money", f"{fact.provider_refund_id} refunds {fact.intent_id}, not the payment's own"
-            )
-        if payment.captured.minor == 0:
-            return ReadIntent(f"{fact.provider_refund_id} refunds money that is not captured yet")
+        if (premature := check_intent(payment, fact.intent_id, f"refund {fact.provider_refund_id}")) is not None:
+            return premature
         refund = _find_refund(payment, now, fact)
         if refund.amount != fact.amount:
             return Parked(
@@ -337,12 +327,13 @@ def _advance(refund: Refund, fact: RefundFact) -> Refund:
 
 
 def _compare_total(payment: Payment, fact: RefundTotalFact) -> RefundVerdict:
-    if payment.provider_payment_id != fact.intent_id:
-        return Parked("unexpected_money", f"{fact.intent_id} was refunded and is not the payment's own intent")
+    premature = check_intent(payment, fact.intent_id, f"refunds of {fact.total}")
+    if isinstance(premature, Parked):
+        return premature
     if fact.total.minor == payment.refunded.minor + payment.reserved.minor:
         return Ignored("known")
-    if payment.captured.minor == 0:
-        return ReadIntent(f"{fact.intent_id} was refunded before its capture is known")
+    if premature is not None:
+        return premature
     return ReadRefunds(f"{fact.total} are refunded at the provider")
 
 

@@ -19,13 +19,11 @@ from payment_service.db.pool import TRANSIENT_ERRORS
 from payment_service.flows.calls.blocks import Blocks
 from payment_service.flows.calls.cancel_guard import is_guarded, retry_stray
 from payment_service.flows.calls.claims import Claims
-from payment_service.flows.calls.find_intents import find_intents
-from payment_service.flows.calls.listing_windows import group_by_window
+from payment_service.flows.calls.create_lookups import CreateLookups
 from payment_service.flows.calls.outcomes import (
     KEY_VALID_S,
     conclude,
     conclude_lookup,
-    conclude_read,
     conclude_without_intent,
 )
 from payment_service.flows.calls.record_results import RECORD_ENOUGH, RECORD_GROUP_MAX, record_results, recording_loop
@@ -37,7 +35,7 @@ from payment_service.provider.port import OWN_INTENT, Kind, TooLate
 from payment_service.telemetry import metrics
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Sequence
+    from collections.abc import Callable, Coroutine, Iterable, Sequence
     from random import Random
 
     from payment_service.config.config import Config
@@ -58,6 +56,8 @@ TOKENS_PAUSE_S: Final = budget.BURST_S / 2
 DEFERRED_PAUSE_S: Final = 0.05  # a lock on a payment lasts milliseconds
 # Results that may wait per call slot, so that a slow database does not stop the calls at once.
 UNRECORDED_PER_SLOT: Final = 4
+# Creates that share listings take no slots, so that other calls go on. A megabyte.
+LOOKUPS_MAX: Final = 1_000
 
 
 class Dispatcher:
@@ -83,6 +83,13 @@ class Dispatcher:
         self._claims = Claims(context.pool, name, self.worker, steady_s=boot_s)
         self._owned = self._claims.owned
         self._blocks = Blocks(context.pool, name, steady_s=boot_s)
+        self._lookups = CreateLookups(
+            self._provider,
+            rate_per_s=config.provider_rate_per_second,
+            jitter=random.random,
+            report=self._queue_result,
+            abandon=self._abandon,
+        )
         self._calls: set[asyncio.Task[None]] = set()
         self._unrecorded: list[CallResult] = []
         self._claim_again = False
@@ -235,7 +242,8 @@ class Dispatcher:
 
     def _free_slots(self) -> int:
         """Return how many calls may start now. Results that wait to be recorded also take slots."""
-        capacity = self._config.provider_concurrency * UNRECORDED_PER_SLOT - len(self._owned)
+        looked_for = min(self._lookups.count, LOOKUPS_MAX)
+        capacity = self._config.provider_concurrency * UNRECORDED_PER_SLOT - len(self._owned) + looked_for
         return min(self._config.provider_concurrency - len(self._calls), capacity) - self._reserved
 
     def _claim_later(self, seconds: float) -> None:
@@ -309,8 +317,8 @@ class Dispatcher:
 
     def _begin(self, claimed: list[Claimed], claimed_boot_s: float) -> None:
         listed = [o for o in claimed if o.resolving and o.kind is Kind.CREATE]
-        for group in group_by_window(listed):
-            self._spawn(self._resolve_creates(group))
+        if listed:
+            self._spawn(self._lookups.find(listed))
         for operation in claimed:
             if operation not in listed:
                 self._spawn(self._attempt(operation, claimed_boot_s))
@@ -371,18 +379,9 @@ class Dispatcher:
             return None
         return replace(operation, request=operation.request.about(intent_id))
 
-    async def _resolve_creates(self, claimed: list[Claimed]) -> None:
-        """List intents once for all creates of a window."""
-        try:
-            reached("dispatch.list.call.before")
-            found = await find_intents(self._provider, claimed, rate_per_s=self._config.provider_rate_per_second)
-            reached("dispatch.list.call.after")
-        except BaseException:
-            self._owned.difference_update(o.id for o in claimed)
-            raise
-        for operation in claimed:
-            facts = found.get(operation.payment_id, ()) if found is not None else None
-            self._queue_result(conclude_read(operation, facts, jitter=self._random.random))
+    def _abandon(self, claimed: Iterable[Claimed]) -> None:
+        """Leave operations whose call was interrupted to the look for forgotten ones."""
+        self._owned.difference_update(o.id for o in claimed)
 
     def _queue_result(self, result: CallResult) -> None:
         log_result(result)

@@ -20,11 +20,11 @@ from payment_service.domain.dispute import (
     DisputeListFact,
     apply_dispute,
 )
+from payment_service.domain.early_facts import ReadIntent
 from payment_service.domain.ids import dispute_id
 from payment_service.domain.payment import Applied, ChargeFact, Ignored, IntentFact, Parked, Status, Stray, apply
 from payment_service.domain.payment_attempt import merge
 from payment_service.domain.refund import (
-    ReadIntent,
     ReadRefunds,
     RefundFact,
     RefundListFact,
@@ -41,6 +41,7 @@ from payment_service.flows.state.recovered_numbers import renumber
 from payment_service.flows.state.system_operations import (
     cancel_stray,
     read_after,
+    read_intent,
     read_object,
     read_own_intent,
     read_refunds,
@@ -160,8 +161,8 @@ class Fold:
                 self._disputes[dispute.id] = dispute
             case Stray(intent_id=intent_id, cancel=True):
                 self._enqueue_stray(payment, intent_id)
-            case ReadIntent():
-                self._enqueue_if_any(read_own_intent(payment, _source(fact), self._providers))
+            case ReadIntent(intent_id=intent_id):
+                self.enqueue(read_intent(payment, intent_id, _source(fact), self._providers))
             case ReadRefunds():
                 self._enqueue_if_any(read_refunds(payment, _source(fact), self._providers))
             case Parked(reason=reason, detail=detail):

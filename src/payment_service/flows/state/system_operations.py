@@ -47,7 +47,12 @@ def read_own_intent(payment: Payment, cause: str, providers: Providers) -> NewOp
     """Read the payment's own intent, because a fact depends on unknown state. Return None if it has no intent."""
     if payment.provider_payment_id is None:
         return None
-    request = providers.named(payment.provider).retrieve_request(payment.provider_payment_id)
+    return read_intent(payment, payment.provider_payment_id, cause, providers)
+
+
+def read_intent(payment: Payment, intent_id: str, cause: str, providers: Providers) -> NewOperation:
+    """Read an intent of the payment."""
+    request = providers.named(payment.provider).retrieve_request(intent_id)
     return _operation(payment, Kind.RETRIEVE, f"intent:{cause}", request)
 
 

@@ -21,8 +21,9 @@ from payment_service.crash_points import reached
 from payment_service.db import events, payments
 from payment_service.db.pool import TRANSIENT_ERRORS
 from payment_service.domain.dispute import DisputeChanged
+from payment_service.domain.early_facts import ReadIntent
 from payment_service.domain.payment import Applied, ChargeFact, Ignored, IntentFact, Parked, Status, Stray
-from payment_service.domain.refund import NotRefundable, ReadIntent, ReadRefunds, RefundsChanged, RefundTotalFact
+from payment_service.domain.refund import NotRefundable, ReadRefunds, RefundsChanged, RefundTotalFact
 from payment_service.flows.intake.quarantine import quarantine_event
 from payment_service.flows.state.batches import isolate_errors, process_batches
 from payment_service.flows.state.errors import Unavailable
