@@ -16,17 +16,17 @@ from payment_service.contracts.findings import Finding, Verdict
 from payment_service.doctor.broker import check_broker
 from tests.support.consumer import BatchReceiver, Start, lag_of, order
 from tests.support.eventually import eventually_async
-from tests.support.kafka import ORDERS, QUIET, Topics, admin, create_topics, group_id
+from tests.support.kafka import ORDERS, PARTITIONS, QUIET, Topics, admin, create_topics, group_id
 
 pytestmark = [pytest.mark.kafka, pytest.mark.usefixtures("exact_ends"), pytest.mark.timeout(120)]
 
 
-def recreate(topics: Topics) -> None:
+def recreate(topics: Topics, partitions: int = PARTITIONS) -> None:
     """Delete `orders.created` and create it again."""
     client = admin(topics.bootstrap_servers)
     for deletion in client.delete_topics([ORDERS]).values():
         deletion.result(timeout=30)
-    create_topics(topics.bootstrap_servers, [ORDERS])
+    create_topics(topics.bootstrap_servers, [ORDERS], partitions)
 
 
 def set_topic(topics: Topics, **settings: str) -> None:
@@ -67,8 +67,9 @@ async def test_a_topic_created_again_is_read_from_its_first_record_after_a_stop(
     assert order_ids(successor) == [f"o-{n}" for n in range(100, 120)]
 
 
+@pytest.mark.parametrize("partitions", [PARTITIONS, 2])
 async def test_a_topic_created_again_is_read_from_its_first_record_while_the_service_runs(
-    topics: Topics, member: Start, monkeypatch: pytest.MonkeyPatch
+    topics: Topics, member: Start, monkeypatch: pytest.MonkeyPatch, partitions: int
 ) -> None:
     """It soon has more records than the position, so the client sees nothing unusual."""
     monkeypatch.setattr("payment_service.kafka.topic_ids.CHECK_INTERVAL_S", 0.5)
@@ -77,7 +78,7 @@ async def test_a_topic_created_again_is_read_from_its_first_record_while_the_ser
     member(receiver)
     await receiver.wait_for(5)
     receiver.accepted.clear()
-    await asyncio.to_thread(recreate, topics)
+    await asyncio.to_thread(recreate, topics, partitions)
     topics.produce([order(n) for n in range(100, 120)], partition=0)
     await eventually_async(lambda: {f"o-{n}" for n in range(100, 120)} <= set(order_ids(receiver)), timeout_s=60)
     await eventually_async(lambda: lag_of(0) == 0, timeout_s=30)
