@@ -39,6 +39,26 @@ def test_orders_pass_through_session_mode(
             shop.check()
 
 
+def test_orders_pass_while_the_pooler_drops_connections(server: SystemPostgres, topics: Topics, tmp_path: Path) -> None:
+    """It ends idle clients, replaces its connections to the server, and dies once."""
+    drops = ("client_idle_timeout = 1", "server_idle_timeout = 1", "server_lifetime = 1")
+    with (
+        PgBouncer(server, "session", *drops) as bouncer,
+        shop_on(bouncer.dsn("postgres"), direct=server.dsn, topics=topics, folder=tmp_path) as shop,
+    ):
+        service = shop.serve()
+        for wave in range(6):
+            orders = [f"o-{wave}-{number}" for number in range(5)]
+            shop.order(*orders)
+            shop.pay(*orders)
+            if wave == 2:
+                bouncer.kill_and_start()
+        shop.wait_status("succeeded")
+        shop.wait_quiet()
+        assert service.running
+        shop.check()
+
+
 async def test_the_limits_hold_behind_session_mode(server: SystemPostgres) -> None:
     from payment_service.db.pool import open_pool  # noqa: PLC0415
     from tests.support.flows import config_for  # noqa: PLC0415

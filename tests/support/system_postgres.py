@@ -146,7 +146,6 @@ class PgBouncer(Server):
         """Start it and wait until it listens."""
         self._folder = WorkFolder("pgbouncer")
         folder = self._folder.path
-        account = unprivileged_account()
         self._port = free_port()
         host, port = self._server.address.split(":")
         lines = [
@@ -156,11 +155,23 @@ class PgBouncer(Server):
         ]  # fmt: skip
         (folder / "pgbouncer.ini").write_text("\n".join(lines) + "\n")
         folder.chmod(0o755)
+        return self._serve()
+
+    def kill_and_start(self) -> None:
+        """Kill it with all its connections, and start it on the same port."""
+        assert self._child is not None
+        self._child.kill()
+        self._child.stop()
+        self._serve()
+
+    def _serve(self) -> Self:
+        assert self._folder is not None
+        folder = self._folder.path
         self._child = ChildProcess(
             [os.environ["PGBOUNCER_BIN"], folder / "pgbouncer.ini"],
             log=folder / "log",
             env=_PLAIN,
-            account=account,
+            account=unprivileged_account(),
             stop_signal=signal.SIGINT,
         )
         self._child.wait_until(lambda: listens(self._port), timeout_s=START_TIMEOUT_S, name="PgBouncer")
