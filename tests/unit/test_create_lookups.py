@@ -27,13 +27,10 @@ class Account:
     def __init__(self) -> None:
         self.listings = 0
         self.may_end = asyncio.Event()
-        self.error: BaseException | None = None
 
     async def find_intents(self, **_window: object) -> Any:
         self.listings += 1
         await self.may_end.wait()
-        if self.error is not None:
-            raise self.error
         return {}
 
 

@@ -164,7 +164,7 @@ DisputeVerdict = DisputeChanged | ReadIntent | Ignored | Parked
 
 def apply_dispute(payment: Payment, was: Dispute | None, fact: DisputeFact) -> DisputeVerdict:
     """Fold a fact into a dispute (None: it is new). Pure; never raises."""
-    if (premature := check_intent(payment, fact.intent_id, f"dispute {fact.provider_dispute_id}")) is not None:
+    if (premature := check_intent(payment, fact.intent_id, f"the dispute {fact.provider_dispute_id}")) is not None:
         return premature
     rank, precedence = _order_of(fact.status)
     key = FactKey(rank, fact.at, precedence, fact.source)

@@ -164,9 +164,7 @@ class RefundsChanged:
 
 @dataclass(frozen=True, slots=True)
 class ReadRefunds:
-    """The sum would exceed the captured amount, so a fact is missing: read all refunds of the intent."""
-
-    reason: str
+    """The provider's total differs, or the sum would exceed the captured amount: a fact is missing, so read all refunds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -274,7 +272,7 @@ def _apply_facts(payment: Payment, refunds: Mapping[UUID, Refund], facts: Sequen
     now = dict(refunds)
     times: dict[UUID, int | None] = {}
     for fact in sorted(facts, key=lambda fact: (fact.status not in _WITHOUT_EFFECT, fact.created_at or fact.at)):
-        if (premature := check_intent(payment, fact.intent_id, f"refund {fact.provider_refund_id}")) is not None:
+        if (premature := check_intent(payment, fact.intent_id, f"the refund {fact.provider_refund_id}")) is not None:
             return premature
         refund = _find_refund(payment, now, fact)
         if refund.amount != fact.amount:
@@ -327,14 +325,14 @@ def _advance(refund: Refund, fact: RefundFact) -> Refund:
 
 
 def _compare_total(payment: Payment, fact: RefundTotalFact) -> RefundVerdict:
-    premature = check_intent(payment, fact.intent_id, f"refunds of {fact.total}")
+    premature = check_intent(payment, fact.intent_id, f"the refunded total {fact.total}")
     if isinstance(premature, Parked):
         return premature
     if fact.total.minor == payment.refunded.minor + payment.reserved.minor:
         return Ignored("known")
     if premature is not None:
         return premature
-    return ReadRefunds(f"{fact.total} are refunded at the provider")
+    return ReadRefunds()
 
 
 def _sum_up(
@@ -353,7 +351,7 @@ def _sum_up(
         if event is not None:
             events.append(replace(event, at=times.get(refund.id)))
     if payment.refunded.minor > payment.captured.minor:
-        return ReadRefunds(f"{payment.refunded} of {payment.captured} captured would be refunded")
+        return ReadRefunds()
     return RefundsChanged(payment, tuple(changed), tuple(events))
 
 

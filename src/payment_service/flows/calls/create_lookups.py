@@ -41,7 +41,6 @@ class CreateLookups:
         self._abandon = abandon
         self._waiting: list[Claimed] = []
         self._listed = 0
-        self._listing = False
 
     @property
     def count(self) -> int:
@@ -49,17 +48,16 @@ class CreateLookups:
         return len(self._waiting) + self._listed
 
     async def find(self, claimed: Iterable[Claimed]) -> None:
-        """List for these creates and those that come up meanwhile, or leave them to the listings that run."""
+        """List for these creates and for those that come up meanwhile. While listings run, leave them to the next one."""
         self._waiting += claimed
-        if self._listing:
+        if self._listed:
             return
-        self._listing = True
         try:
             while self._waiting:
                 groups, self._listed, self._waiting = group_by_window(self._waiting), len(self._waiting), []
                 await asyncio.gather(*map(self._list, groups))
         finally:
-            self._listing, self._listed = False, 0
+            self._listed = 0
             self._abandon(self._waiting)
             self._waiting = []
 

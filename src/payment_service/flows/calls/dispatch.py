@@ -56,7 +56,7 @@ TOKENS_PAUSE_S: Final = budget.BURST_S / 2
 DEFERRED_PAUSE_S: Final = 0.05  # a lock on a payment lasts milliseconds
 # Results that may wait per call slot, so that a slow database does not stop the calls at once.
 UNRECORDED_PER_SLOT: Final = 4
-# Creates that share listings take no slots, so that other calls go on. A megabyte.
+# So many creates that are looked for take no slots, so that other calls go on. Each takes about 1 kB.
 LOOKUPS_MAX: Final = 1_000
 
 

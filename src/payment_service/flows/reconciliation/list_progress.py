@@ -9,7 +9,7 @@ from payment_service.flows.reconciliation.provider_reads import TRIES_MAX, Provi
 # Pages of 100 objects that reach no earlier second. Stripe takes 100 writes per second (https://docs.stripe.com/rate-limits),
 # so no second has 10,000 objects.
 STANDSTILL_PAGES_MAX: Final = 100
-_NOW: Final = 2**63
+_LATEST: Final = 2**63
 
 
 class ListProgress:
@@ -18,7 +18,7 @@ class ListProgress:
     def __init__(self, provider: str, created_from: int) -> None:
         self._provider = provider
         self._created_from = created_from
-        self._oldest = _NOW
+        self._oldest = _LATEST
         self._standstill_pages = 0
         self._restarts = 0
 
@@ -32,8 +32,8 @@ class ListProgress:
             raise self._stuck(f"{self._standstill_pages} pages reach no earlier second")
 
     def restart(self) -> None:
-        """Note that the list begins again. Raise ProviderUnavailable."""
-        self._oldest, self._standstill_pages = _NOW, 0
+        """Note that the list begins again, as often as a page is tried. Raise ProviderUnavailable."""
+        self._oldest, self._standstill_pages = _LATEST, 0
         self._restarts += 1
         if self._restarts > TRIES_MAX:
             raise self._stuck(f"its place was lost {self._restarts} times")
